@@ -1,0 +1,7 @@
+//! VoxQL: an embedded analytics database for multimodal neuroscience.
+//!
+//! What people saw, heard and read, and what their brains did, as Arrow tables
+//! keyed by subject and time; aligning them is a SQL query. `README.md` has the
+//! tour; [`Session`](session::Session) is where a program starts.
+
+pub mod readers;

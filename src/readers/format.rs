@@ -1,0 +1,134 @@
+//! What one file format has to say and do to be a table.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::path::{Path, PathBuf};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use datafusion::common::{DataFusionError, Result};
+
+/// One file format as a table. Shared by the table function (`read_bold(…)`)
+/// and by `CREATE EXTERNAL TABLE … STORED AS NIFTI`.
+///
+/// A format never sees the key columns (`path`, `subject`, `run`, …): they come
+/// from the file's name, are the same for all of its rows, and the scan adds them.
+pub trait Format: Debug + Send + Sync {
+    /// The table function's SQL name, such as `read_bold`.
+    fn function(&self) -> &'static str;
+
+    /// The name after `STORED AS`, such as `NIFTI`.
+    fn stored_as(&self) -> &'static str;
+
+    /// Endings of file names that a directory given as path is searched for,
+    /// lower case, such as `_bold.nii.gz`.
+    fn extensions(&self) -> &'static [&'static str];
+
+    /// The named arguments, in the order in which the reference lists them.
+    fn parameters(&self) -> &'static [Parameter];
+
+    /// Looks at the files' headers, once, at planning, and says which columns
+    /// the table has. Blocking reads are fine: it runs off the async threads.
+    ///
+    /// A file that holds nothing (zero bytes) is left out with a `log::warn!`
+    /// that names it; a file that is damaged is an error.
+    fn describe(&self, files: Vec<PathBuf>, options: &Options) -> Result<Description>;
+
+    /// Reads one file as batches. Runs on a blocking thread; dropping the
+    /// iterator stops the work.
+    fn open(&self, scan: &FileScan) -> Result<BatchIterator>;
+}
+
+/// A file's rows.
+pub type BatchIterator = Box<dyn Iterator<Item = Result<RecordBatch>> + Send>;
+
+/// A named argument of a table function.
+#[derive(Debug, Clone, Copy)]
+pub struct Parameter {
+    pub name: &'static str,
+    pub kind: ParameterKind,
+    /// What holds when it is not given, as the reference prints it.
+    pub default: &'static str,
+    pub description: &'static str,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ParameterKind {
+    Float,
+    Integer,
+    Text,
+    Boolean,
+}
+
+/// The value of a named argument.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    Float(f64),
+    Integer(i64),
+    Text(String),
+    Boolean(bool),
+}
+
+/// The named arguments of one call. Names and kinds were checked against the
+/// format's [`Parameter`]s; an argument given as NULL counts as not given.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Options(pub BTreeMap<String, Value>);
+
+impl Options {
+    pub fn float(&self, name: &str) -> Option<f64> {
+        match self.0.get(name)? {
+            Value::Float(v) => Some(*v),
+            Value::Integer(v) => Some(*v as f64),
+            _ => None,
+        }
+    }
+
+    pub fn integer(&self, name: &str) -> Option<i64> {
+        match self.0.get(name)? {
+            Value::Integer(v) => Some(*v),
+            _ => None,
+        }
+    }
+
+    pub fn text(&self, name: &str) -> Option<&str> {
+        match self.0.get(name)? {
+            Value::Text(v) => Some(v),
+            _ => None,
+        }
+    }
+
+    pub fn boolean(&self, name: &str) -> Option<bool> {
+        match self.0.get(name)? {
+            Value::Boolean(v) => Some(*v),
+            _ => None,
+        }
+    }
+}
+
+/// What [`Format::describe`] found.
+#[derive(Debug, Clone)]
+pub struct Description {
+    /// The format's own columns, without keys.
+    pub schema: SchemaRef,
+    /// The files that will be read.
+    pub files: Vec<PathBuf>,
+}
+
+/// One file to read.
+#[derive(Debug, Clone)]
+pub struct FileScan {
+    pub path: PathBuf,
+    pub options: Options,
+    /// The columns to produce, in this order: a subset of the described ones,
+    /// possibly empty (then batches carry only a row count).
+    pub schema: SchemaRef,
+    /// No more rows than this are wanted.
+    pub limit: Option<usize>,
+    /// Batches should stay near this many bytes, and hold at least one row.
+    pub batch_bytes: usize,
+}
+
+/// An error that names the file. `message` says what is wrong and what to do.
+pub fn file_error(path: &Path, message: impl std::fmt::Display) -> DataFusionError {
+    DataFusionError::Execution(format!("{}: {message}", path.display()))
+}
