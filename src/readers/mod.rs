@@ -5,3 +5,4 @@
 
 pub mod bids;
 pub mod format;
+pub mod nifti;
