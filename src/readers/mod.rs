@@ -3,4 +3,6 @@
 //! One format is one file here and implements [`Format`]; everything that all
 //! of them share (globs, BIDS keys, pruning, limits, threads) is in [`scan`].
 
+pub mod bids;
 pub mod format;
+pub mod nifti;

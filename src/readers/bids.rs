@@ -1,0 +1,351 @@
+//! What a BIDS file name says, and the JSON sidecars that belong to a file.
+//!
+//! Pure functions over paths; <https://bids-specification.readthedocs.io> has the rules.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use datafusion::common::Result;
+use serde_json::{Map, Value};
+
+use super::format::file_error;
+
+/// The entities of BIDS in the order in which file names list them: the key as
+/// written in a name, and the name of the column.
+pub const ENTITIES: [(&str, &str); 35] = [
+    ("sub", "subject"),
+    ("tpl", "template"),
+    ("ses", "session"),
+    ("cohort", "cohort"),
+    ("sample", "sample"),
+    ("task", "task"),
+    ("tracksys", "tracksys"),
+    ("acq", "acquisition"),
+    ("nuc", "nucleus"),
+    ("voi", "volume"),
+    ("ce", "ceagent"),
+    ("trc", "tracer"),
+    ("stain", "stain"),
+    ("rec", "reconstruction"),
+    ("dir", "direction"),
+    ("run", "run"),
+    ("mod", "modality"),
+    ("echo", "echo"),
+    ("flip", "flip"),
+    ("inv", "inversion"),
+    ("mt", "mtransfer"),
+    ("part", "part"),
+    ("proc", "processing"),
+    ("hemi", "hemisphere"),
+    ("space", "space"),
+    ("split", "split"),
+    ("recording", "recording"),
+    ("chunk", "chunk"),
+    ("atlas", "atlas"),
+    ("seg", "segmentation"),
+    ("scale", "scale"),
+    ("res", "resolution"),
+    ("den", "density"),
+    ("label", "label"),
+    ("desc", "desc"),
+];
+
+/// The entities in a file's name, in BIDS order, values as written: `01`, never 1.
+///
+/// `sub-01_task-rest_run-2_bold.nii.gz` gives subject 01, task rest, run 2. Directories
+/// are not looked at. A name that is not BIDS-like has no entities: every chunk
+/// must be `key-value` with a known key, given once, and a suffix must follow.
+/// The suffix may itself hold underscores (`run-01_bold_25mm.nii.gz`).
+pub fn entities(path: &Path) -> Vec<(&'static str, String)> {
+    let Some(name) = path.file_name().and_then(|n| n.to_str()) else {
+        return vec![];
+    };
+    let Some(name) = Name::parse(name) else {
+        return vec![];
+    };
+    ENTITIES
+        .iter()
+        .filter_map(|&(key, column)| {
+            let (_, value) = name.pairs.iter().find(|(k, _)| *k == key)?;
+            Some((column, (*value).to_owned()))
+        })
+        .collect()
+}
+
+/// The metadata of a file after BIDS inheritance, or `None` where no sidecar applies.
+///
+/// Looks in every directory from the root of the data set (the nearest ancestor
+/// with a `dataset_description.json`; the file's own directory if there is none)
+/// down to the file. A JSON file applies when its suffix is the file's and its
+/// entities are among the file's. Fields of deeper files win; in one directory
+/// those of the name with more entities. For a name that is not BIDS-like, only the JSON
+/// of the same name beside it applies.
+///
+/// A sidecar that is not a JSON object is an error that names it and the line.
+pub fn sidecar(path: &Path) -> Result<Option<Map<String, Value>>> {
+    let mut merged = None;
+    for json in applicable(path)? {
+        let fields = read_object(&json)?;
+        merged.get_or_insert_with(Map::new).extend(fields);
+    }
+    Ok(merged)
+}
+
+/// A BIDS-like file name, without its extension.
+struct Name<'a> {
+    pairs: Vec<(&'a str, &'a str)>,
+    suffix: &'a str,
+}
+
+impl<'a> Name<'a> {
+    /// `None` for a name that is not BIDS-like. A name may have no pairs at all (`bold.json`).
+    fn parse(file_name: &'a str) -> Option<Self> {
+        let mut rest = stem(file_name);
+        let mut pairs: Vec<(&str, &str)> = vec![];
+        while let Some((chunk, after)) = rest.split_once('_') {
+            let Some((key, value)) = chunk.split_once('-') else {
+                break;
+            };
+            let known = ENTITIES.iter().any(|(k, _)| *k == key);
+            let repeated = pairs.iter().any(|(k, _)| *k == key);
+            if !known || repeated || value.is_empty() || value.contains('-') {
+                return None;
+            }
+            pairs.push((key, value));
+            rest = after;
+        }
+        let is_suffix = !rest.is_empty() && !rest.contains('-');
+        is_suffix.then_some(Name {
+            pairs,
+            suffix: rest,
+        })
+    }
+
+    /// Whether a JSON file of this name describes a file of that name.
+    fn applies_to(&self, file: &Name) -> bool {
+        self.suffix == file.suffix && self.pairs.iter().all(|pair| file.pairs.contains(pair))
+    }
+}
+
+/// The name up to its first dot.
+fn stem(file_name: &str) -> &str {
+    file_name.split('.').next().unwrap_or(file_name)
+}
+
+/// The JSON files that apply, the least specific first.
+fn applicable(path: &Path) -> Result<Vec<PathBuf>> {
+    let Some(file_name) = path.file_name().and_then(|n| n.to_str()) else {
+        return Ok(vec![]);
+    };
+    // Made absolute without following links: in a DataLad data set the file is
+    // a link into .git/annex, and its sidecars are beside the link.
+    let path = std::path::absolute(path).map_err(|e| file_error(path, e))?;
+    let Some(directory) = path.parent() else {
+        return Ok(vec![]);
+    };
+    let Some(name) = Name::parse(file_name).filter(|name| !name.pairs.is_empty()) else {
+        let json = directory.join(format!("{}.json", stem(file_name)));
+        return Ok(if json.is_file() { vec![json] } else { vec![] });
+    };
+
+    let depth = directory
+        .ancestors()
+        .position(|d| d.join("dataset_description.json").is_file())
+        .unwrap_or(0);
+    let levels: Vec<&Path> = directory.ancestors().take(depth + 1).collect();
+    let mut found = vec![];
+    for level in levels.into_iter().rev() {
+        let mut here = vec![];
+        for entry in fs::read_dir(level).map_err(|e| file_error(level, e))? {
+            let entry = entry.map_err(|e| file_error(level, e))?;
+            let json = entry.file_name();
+            let Some(json) = json.to_str().filter(|n| n.ends_with(".json")) else {
+                continue;
+            };
+            if let Some(candidate) = Name::parse(json).filter(|c| c.applies_to(&name)) {
+                here.push((candidate.pairs.len(), entry.path()));
+            }
+        }
+        here.sort();
+        found.extend(here.into_iter().map(|(_, json)| json));
+    }
+    Ok(found)
+}
+
+fn read_object(path: &Path) -> Result<Map<String, Value>> {
+    let bytes = fs::read(path).map_err(|e| file_error(path, e))?;
+    // A byte order mark is not JSON, but Windows editors write it.
+    let text = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&bytes);
+    match serde_json::from_slice(text) {
+        Ok(Value::Object(fields)) => Ok(fields),
+        Ok(_) => Err(file_error(
+            path,
+            "line 1: a BIDS sidecar must be a JSON object, such as {\"RepetitionTime\": 2.0}",
+        )),
+        // serde_json says what is wrong "at line L column C".
+        Err(e) => Err(file_error(
+            path,
+            format!("not valid JSON: {e}; correct this sidecar"),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(name: &str) -> Vec<(&'static str, String)> {
+        entities(Path::new(name))
+    }
+
+    fn pairs(list: &[(&'static str, &str)]) -> Vec<(&'static str, String)> {
+        list.iter().map(|(k, v)| (*k, (*v).to_owned())).collect()
+    }
+
+    /// Writes files into a new directory.
+    fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            let path = dir.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        dir
+    }
+
+    fn field(dir: &tempfile::TempDir, file: &str, name: &str) -> Option<f64> {
+        sidecar(&dir.path().join(file))
+            .unwrap()?
+            .get(name)?
+            .as_f64()
+    }
+
+    #[test]
+    fn entities_keep_bids_order_and_their_digits() {
+        assert_eq!(
+            of("ds/sub-01/func/sub-01_run-01_task-x_ses-test_bold.nii.gz"),
+            pairs(&[
+                ("subject", "01"),
+                ("session", "test"),
+                ("task", "x"),
+                ("run", "01")
+            ])
+        );
+        assert_eq!(
+            of("sub-A_task-b_space-MNI152NLin6Asym_res-2_den-91k_desc-preproc_bold.nii.gz"),
+            pairs(&[
+                ("subject", "A"),
+                ("task", "b"),
+                ("space", "MNI152NLin6Asym"),
+                ("resolution", "2"),
+                ("density", "91k"),
+                ("desc", "preproc")
+            ])
+        );
+        assert_eq!(of("run-01_bold_25mm.nii.gz"), pairs(&[("run", "01")]));
+    }
+
+    #[test]
+    fn other_names_have_no_entities() {
+        for name in [
+            "bold.nii.gz",
+            "sub-01/ses-1/bold.nii.gz",
+            "sub-01.nii.gz",
+            "sub-01_run-2.nii.gz",
+            "sub-01_colour-red_bold.nii.gz",
+            "sub-01_sub-02_bold.nii.gz",
+            "sub-_bold.nii.gz",
+            "sub-a-b_bold.nii.gz",
+            "sub-01_bold_run-2.nii.gz",
+            "sub-01_",
+            "",
+            "..",
+            "_",
+            "-",
+        ] {
+            assert_eq!(of(name), vec![], "{name}");
+        }
+    }
+
+    #[test]
+    fn deeper_and_more_specific_sidecars_win() {
+        let dir = tree(&[
+            ("task-x_bold.json", r#"{"Outside": 1}"#),
+            ("ds/dataset_description.json", "{}"),
+            ("ds/bold.json", r#"{"RepetitionTime": 9, "All": 1}"#),
+            (
+                "ds/task-x_bold.json",
+                r#"{"RepetitionTime": 2, "EchoTime": 0.03}"#,
+            ),
+            ("ds/task-y_bold.json", r#"{"RepetitionTime": 7}"#),
+            ("ds/task-x_events.json", r#"{"RepetitionTime": 8}"#),
+            ("ds/sub-1/sub-1_bold.json", r#"{"RepetitionTime": 1.5}"#),
+            (
+                "ds/sub-1/func/sub-1_task-x_run-2_bold.json",
+                r#"{"Own": 4}"#,
+            ),
+        ]);
+        let file = "ds/sub-1/func/sub-1_task-x_run-1_bold.nii.gz";
+        assert_eq!(field(&dir, file, "RepetitionTime"), Some(1.5));
+        assert_eq!(field(&dir, file, "EchoTime"), Some(0.03));
+        assert_eq!(field(&dir, file, "All"), Some(1.0));
+        assert_eq!(field(&dir, file, "Own"), None);
+        assert_eq!(field(&dir, file, "Outside"), None);
+        let file = "ds/sub-1/func/sub-1_task-x_run-2_bold.nii.gz";
+        assert_eq!(field(&dir, file, "Own"), Some(4.0));
+    }
+
+    #[test]
+    fn without_a_data_set_only_the_own_directory_counts() {
+        let dir = tree(&[
+            ("sub-1_bold.json", r#"{"RepetitionTime": 3}"#),
+            ("func/task-x_bold.json", "\u{feff}{\"EchoTime\": 1}"),
+            ("func/scan12.json", r#"{"RepetitionTime": 0.8}"#),
+        ]);
+        let file = "func/sub-1_task-x_bold.nii.gz";
+        assert_eq!(field(&dir, file, "RepetitionTime"), None);
+        assert_eq!(field(&dir, file, "EchoTime"), Some(1.0));
+        assert_eq!(field(&dir, "func/scan12.nii", "RepetitionTime"), Some(0.8));
+        assert_eq!(sidecar(&dir.path().join("func/other.nii")).unwrap(), None);
+    }
+
+    #[test]
+    fn a_bad_sidecar_is_named_with_its_line() {
+        let dir = tree(&[
+            ("sub-1_bold.json", "{\n  \"RepetitionTime\": 2.5,\n}"),
+            ("sub-2_bold.json", "[1]"),
+            ("sub-3_bold.json", ""),
+        ]);
+        let message = |name: &str| sidecar(&dir.path().join(name)).unwrap_err().to_string();
+        let text = message("sub-1_bold.nii.gz");
+        assert!(
+            text.contains("sub-1_bold.json") && text.contains("line 3"),
+            "{text}"
+        );
+        assert!(message("sub-2_bold.nii").contains("JSON object"));
+        assert!(message("sub-3_bold.nii").contains("sub-3_bold.json"));
+    }
+
+    #[test]
+    fn ds114_inherits_from_its_root() {
+        let root = Path::new("../shared/data/bids/ds114");
+        if !root.exists() {
+            eprintln!("skipped: ../shared/data/bids/ds114 is absent");
+            return;
+        }
+        let file = root.join("sub-01/ses-test/func/sub-01_ses-test_task-linebisection_bold.nii.gz");
+        assert_eq!(
+            entities(&file),
+            pairs(&[
+                ("subject", "01"),
+                ("session", "test"),
+                ("task", "linebisection")
+            ])
+        );
+        let fields = sidecar(&file).unwrap().unwrap();
+        assert_eq!(fields["RepetitionTime"].as_f64(), Some(2.5));
+        assert_eq!(fields["TaskName"].as_str(), Some("line_bisection"));
+        let t1 = root.join("sub-01/ses-test/anat/sub-01_ses-test_T1w.nii.gz");
+        assert_eq!(sidecar(&t1).unwrap(), None);
+    }
+}

@@ -1,0 +1,144 @@
+//! Small NIfTI-1 files made for tests.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+/// A 4-D image with an sform of 3 mm voxels; the voxel values count up from 0.
+#[derive(Debug, Clone)]
+pub struct Image {
+    pub shape: [i16; 3],
+    /// 0 makes a 3-D image.
+    pub volumes: i16,
+    /// Seconds.
+    pub tr: f32,
+    /// The NIfTI code of the type: 16 is float32.
+    pub code: i16,
+    pub big_endian: bool,
+    pub slope: f32,
+    pub inter: f32,
+    pub origin: f32,
+    /// Given instead of counting up.
+    pub values: Option<Vec<f64>>,
+}
+
+impl Image {
+    pub fn new(shape: [i16; 3], volumes: i16, tr: f32) -> Self {
+        Image {
+            shape,
+            volumes,
+            tr,
+            code: 16,
+            big_endian: false,
+            slope: 0.0,
+            inter: 0.0,
+            origin: -10.0,
+            values: None,
+        }
+    }
+
+    /// A 3-D mask with these values, x fastest.
+    pub fn mask(shape: [i16; 3], values: &[f64]) -> Self {
+        let mut image = Image::new(shape, 0, 0.0);
+        image.values = Some(values.to_vec());
+        image
+    }
+
+    pub fn values(&self) -> Vec<f64> {
+        let count = self.shape.iter().map(|&n| n as usize).product::<usize>()
+            * self.volumes.max(1) as usize;
+        self.values
+            .clone()
+            .unwrap_or_else(|| (0..count).map(|v| v as f64).collect())
+    }
+
+    pub fn header(&self) -> Vec<u8> {
+        let mut bytes = vec![0u8; 348];
+        let mut put = |at: usize, little: &[u8]| {
+            let mut field = little.to_vec();
+            if self.big_endian {
+                field.reverse();
+            }
+            bytes[at..at + field.len()].copy_from_slice(&field);
+        };
+        put(0, &348i32.to_le_bytes());
+        let [nx, ny, nz] = self.shape;
+        let dimensions = if self.volumes == 0 { 3 } else { 4 };
+        for (axis, n) in [dimensions, nx, ny, nz, self.volumes.max(1), 1, 1, 1]
+            .iter()
+            .enumerate()
+        {
+            put(40 + 2 * axis, &n.to_le_bytes());
+        }
+        put(70, &self.code.to_le_bytes());
+        put(72, &(8 * self.width() as i16).to_le_bytes());
+        for (axis, zoom) in [1.0, 3.0, 3.0, 3.0, self.tr].iter().enumerate() {
+            put(76 + 4 * axis, &zoom.to_le_bytes());
+        }
+        put(108, &352f32.to_le_bytes());
+        put(112, &self.slope.to_le_bytes());
+        put(116, &self.inter.to_le_bytes());
+        put(123, &[2 | 8]);
+        put(254, &1i16.to_le_bytes());
+        for row in 0..3 {
+            put(280 + 20 * row, &3f32.to_le_bytes());
+            put(292 + 16 * row, &self.origin.to_le_bytes());
+        }
+        bytes[344..348].copy_from_slice(b"n+1\0");
+        bytes
+    }
+
+    fn width(&self) -> usize {
+        match self.code {
+            2 | 256 => 1,
+            4 | 512 => 2,
+            8 | 16 | 768 => 4,
+            _ => 8,
+        }
+    }
+
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut bytes = self.header();
+        bytes.extend([0; 4]);
+        for v in self.values() {
+            let mut element = match self.code {
+                2 => (v as u8).to_le_bytes().to_vec(),
+                256 => (v as i8).to_le_bytes().to_vec(),
+                4 => (v as i16).to_le_bytes().to_vec(),
+                512 => (v as u16).to_le_bytes().to_vec(),
+                8 => (v as i32).to_le_bytes().to_vec(),
+                768 => (v as u32).to_le_bytes().to_vec(),
+                1024 => (v as i64).to_le_bytes().to_vec(),
+                1280 => (v as u64).to_le_bytes().to_vec(),
+                64 => v.to_le_bytes().to_vec(),
+                _ => (v as f32).to_le_bytes().to_vec(),
+            };
+            if self.big_endian {
+                element.reverse();
+            }
+            bytes.extend(element);
+        }
+        bytes
+    }
+
+    /// Writes it, compressed if the name ends so.
+    pub fn write(&self, directory: &Path, name: &str) -> PathBuf {
+        let path = directory.join(name);
+        let bytes = self.bytes();
+        let bytes = if name.ends_with(".gz") {
+            gzip(&bytes)
+        } else {
+            bytes
+        };
+        std::fs::write(&path, bytes).unwrap();
+        path
+    }
+}
+
+pub fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(vec![], Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}

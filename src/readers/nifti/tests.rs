@@ -1,0 +1,584 @@
+//! `read_bold` against the reference data, real files, and made ones that are wrong.
+
+use std::fs::{self, File};
+
+use arrow::array::AsArray;
+use arrow::datatypes::{Float32Type, Float64Type, Int64Type};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use rstest::rstest;
+use serde_json::Value as Json;
+use tempfile::TempDir;
+
+use super::testing::{Image, gzip};
+use super::*;
+use crate::readers::format::Value;
+
+fn options(pairs: &[(&str, Value)]) -> Options {
+    Options(
+        pairs
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), v.clone()))
+            .collect(),
+    )
+}
+
+fn masked(path: &Path) -> Options {
+    options(&[("mask", text(path))])
+}
+
+fn text(path: &Path) -> Value {
+    Value::Text(path.to_str().unwrap().to_owned())
+}
+
+fn scan(path: &Path, options: &Options) -> Result<FileScan> {
+    let description = Nifti.describe(vec![path.to_owned()], options)?;
+    Ok(FileScan {
+        path: path.to_owned(),
+        options: options.clone(),
+        schema: description.schema,
+        limit: None,
+        batch_bytes: 8 << 20,
+    })
+}
+
+fn batches(scan: &FileScan) -> Result<Vec<RecordBatch>> {
+    Nifti.open(scan)?.collect()
+}
+
+/// The rows of `bold`.
+fn rows(batches: &[RecordBatch]) -> Vec<Vec<f32>> {
+    let of_batch = |batch: &RecordBatch| {
+        let bold = batch.column_by_name("bold").unwrap();
+        let row = |array: ArrayRef| array.as_primitive::<Float32Type>().values().to_vec();
+        match bold.as_fixed_size_list_opt() {
+            Some(list) => list.iter().map(|r| row(r.unwrap())).collect::<Vec<_>>(),
+            None => {
+                let list = bold.as_list::<i32>().iter();
+                list.map(|r| row(r.unwrap())).collect()
+            }
+        }
+    };
+    batches.iter().flat_map(of_batch).collect()
+}
+
+fn read(path: &Path, options: &Options) -> Result<Vec<Vec<f32>>> {
+    Ok(rows(&batches(&scan(path, options)?)?))
+}
+
+fn error(path: &Path, options: &Options) -> String {
+    read(path, options).unwrap_err().to_string()
+}
+
+fn floats(batch: &RecordBatch, name: &str) -> Vec<f64> {
+    let column = batch.column_by_name(name).unwrap();
+    column.as_primitive::<Float64Type>().values().to_vec()
+}
+
+fn here() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+/// A shared folder, or a line that says why the test did nothing.
+fn shared(folder: &str) -> Option<PathBuf> {
+    let path = Path::new("../shared").join(folder);
+    if !path.exists() {
+        eprintln!("skipped: {} is absent", path.display());
+        return None;
+    }
+    Some(path)
+}
+
+// ---- reference data ----
+
+/// The golden folder: its cases, and its arrays as shape and row-major values.
+struct Golden {
+    cases: Vec<Json>,
+    arrays: HashMap<String, Vec<f64>>,
+    folder: PathBuf,
+}
+
+impl Golden {
+    fn load() -> Option<Self> {
+        let folder = shared("golden/nifti")?;
+        let json: Json =
+            serde_json::from_reader(File::open(folder.join("cases.json")).unwrap()).unwrap();
+        let cases = json
+            .get("cases")
+            .unwrap_or(&json)
+            .as_array()
+            .unwrap()
+            .clone();
+        let file = File::open(folder.join("arrays.parquet")).unwrap();
+        let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+        let mut arrays = HashMap::new();
+        for batch in reader.build().unwrap() {
+            let batch = batch.unwrap();
+            let keys = arrow::compute::cast(batch.column_by_name("key").unwrap(), &DataType::Utf8);
+            for (row, key) in keys.unwrap().as_string::<i32>().iter().enumerate() {
+                let column = ["f64", "f32", "i64"]
+                    .map(|name| batch.column_by_name(name).unwrap())
+                    .into_iter()
+                    .find(|column| column.is_valid(row))
+                    .unwrap();
+                let values = column.as_list::<i32>().value(row);
+                let values = arrow::compute::cast(&values, &DataType::Float64).unwrap();
+                let values = values.as_primitive::<Float64Type>().values().to_vec();
+                arrays.insert(key.unwrap().to_owned(), values);
+            }
+        }
+        Some(Golden {
+            cases,
+            arrays,
+            folder,
+        })
+    }
+
+    fn array(&self, reference: &Json) -> &[f64] {
+        &self.arrays[reference["array"].as_str().unwrap()]
+    }
+
+    fn file(&self, reference: &Json) -> PathBuf {
+        self.folder.join(reference["file"].as_str().unwrap())
+    }
+}
+
+fn assert_close(got: impl IntoIterator<Item = f64>, want: &[f64], rtol: f64, atol: f64, id: &str) {
+    let got: Vec<f64> = got.into_iter().collect();
+    assert_eq!(got.len(), want.len(), "{id}");
+    for (at, (g, w)) in got.iter().zip(want).enumerate() {
+        let close = (g - w).abs() <= atol + rtol * w.abs() || (g.is_nan() && w.is_nan());
+        assert!(close, "{id}: element {at} is {g}, not {w}");
+    }
+}
+
+#[test]
+fn golden_headers_and_values() {
+    let Some(golden) = Golden::load() else { return };
+    let mut tested = 0;
+    for case in golden.cases.iter().filter(|c| c["function"] == "read") {
+        let id = case["id"].as_str().unwrap();
+        let path = golden.file(&case["inputs"]["img"]);
+        let out = &case["outputs"];
+        if id == "readvar_nifti2_f32" {
+            assert!(error(&path, &Options::default()).contains("NIfTI-2"));
+            continue;
+        }
+        let header = Volumes::open(&path).unwrap().header;
+        let affine = header.affine.iter().flatten().copied();
+        assert_close(
+            affine.chain([0.0, 0.0, 0.0, 1.0]),
+            golden.array(&out["affine"]),
+            1e-6,
+            1e-6,
+            id,
+        );
+        if id == "readvar_vol3d" {
+            assert!(error(&path, &Options::default()).contains("3-D (4 × 3 × 5)"));
+            continue;
+        }
+        // A volume's row is in C order already; time is the last axis of the reference.
+        let rows = read(&path, &Options::default()).unwrap();
+        let shape: Vec<u64> = out["shape"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|n| n.as_u64().unwrap())
+            .collect();
+        assert_eq!(rows.len() as u64, shape[3], "{id}");
+        assert_eq!(rows[0].len() as u64, shape[..3].iter().product(), "{id}");
+        let volumes = rows.len();
+        if let Some(data) = out.get("data") {
+            let data = golden.array(data);
+            for (t, row) in rows.iter().enumerate() {
+                let want: Vec<f64> = data.iter().skip(t).step_by(volumes).copied().collect();
+                assert_close(row.iter().map(|&v| v.into()), &want, 1e-7, 1e-6, id);
+            }
+        } else {
+            let at = 5 + 20 * (4 + 28 * 3);
+            let voxel = rows.iter().map(|row| f64::from(row[at]));
+            assert_close(voxel, golden.array(&out["voxel_3_4_5"]), 1e-6, 0.0, id);
+            let mean = (0..rows[0].len())
+                .map(|v| rows.iter().map(|row| f64::from(row[v])).sum::<f64>() / volumes as f64);
+            assert_close(mean, golden.array(&out["mean_volume"]), 1e-6, 1e-5, id);
+            assert_eq!(header.repetition_time, out["zooms"][3].as_f64(), "{id}");
+        }
+        tested += 1;
+    }
+    assert!(tested >= 17, "only {tested} cases");
+}
+
+#[test]
+fn golden_apply_mask() {
+    let Some(golden) = Golden::load() else { return };
+    for id in ["apply_sub1", "apply_sub2", "apply_sub3", "apply_sub4"] {
+        let case = golden.cases.iter().find(|c| c["id"] == id).unwrap();
+        let path = golden.file(&case["inputs"]["img"]);
+        let mask = golden.file(&case["inputs"]["mask_file"]);
+        let rows = read(&path, &masked(&mask)).unwrap();
+        let means = (0..rows[0].len())
+            .map(|v| rows.iter().map(|row| f64::from(row[v])).sum::<f64>() / rows.len() as f64);
+        let want = golden.array(&case["outputs"]["voxel_means"]);
+        assert_close(means, want, 1e-6, 1e-4, id);
+        let want = golden.array(&case["outputs"]["series"]);
+        let got: Vec<&Vec<f32>> = if want.len() == rows.len() * rows[0].len() {
+            rows.iter().collect()
+        } else {
+            vec![&rows[0], &rows[7], &rows[rows.len() - 1]]
+        };
+        let got = got.into_iter().flatten().map(|&v| f64::from(v));
+        assert_close(got, want, 1e-6, 1e-4, id);
+    }
+}
+
+// ---- real files ----
+
+#[test]
+fn haxby_with_its_mask() {
+    let Some(folder) = shared("data/fmri/haxby") else {
+        return;
+    };
+    let mask = masked(&folder.join("mask.nii.gz"));
+    let rows = read(&folder.join("bold.nii.gz"), &mask).unwrap();
+    assert_eq!(rows.len(), 1452);
+    assert!(rows.iter().all(|row| row.len() == rows[0].len()));
+    assert!(rows.iter().flatten().all(|v| v.is_finite()));
+
+    let runs: Vec<PathBuf> = (1..=12)
+        .map(|run| folder.join(format!("sub001_25mm/run-{run:02}_bold_25mm.nii.gz")))
+        .collect();
+    let options = masked(&folder.join("sub001_25mm/brain.nii.gz"));
+    let description = Nifti.describe(runs, &options).unwrap();
+    let bold = description.schema.field_with_name("bold").unwrap();
+    assert!(matches!(bold.data_type(), DataType::FixedSizeList(_, _)));
+    for path in description.files {
+        assert_eq!(read(&path, &options).unwrap().len(), 121);
+    }
+}
+
+#[rstest]
+#[case("nitime/fmri1.nii.gz", 1.35)]
+#[case("nitime/fmri2.nii.gz", 1.35)]
+#[case("nipy/functional.nii.gz", 2.0)]
+fn real_runs_have_their_times(#[case] file: &str, #[case] tr: f64) {
+    let Some(folder) = shared("data/fmri") else {
+        return;
+    };
+    let given = options(&[("tr", Value::Float(tr))]);
+    let batches = batches(&scan(&folder.join(file), &given).unwrap()).unwrap();
+    let first = &batches[0];
+    let seconds = floats(first, "repetition_time")[0];
+    let times = floats(first, "time");
+    assert_eq!(times[..3], [0.0, seconds, seconds * 2.0]);
+    eprintln!("{file}: {seconds} s");
+}
+
+#[test]
+fn empty_images_are_left_out() {
+    let Some(folder) = shared("data/bids/ds114/sub-01/ses-test/func") else {
+        return;
+    };
+    let empty = folder.join("sub-01_ses-test_task-linebisection_bold.nii.gz");
+    let message = error(&empty, &Options::default());
+    assert!(message.contains("are empty (0 bytes)"), "{message}");
+
+    let dir = here();
+    let whole = Image::new([2, 2, 2], 3, 2.0).write(dir.path(), "a.nii");
+    let found = Nifti.describe(vec![empty, whole.clone()], &Options::default());
+    assert_eq!(found.unwrap().files, [whole]);
+}
+
+// ---- made files ----
+
+/// The values of one volume in C order, from values in file order.
+fn flat_c(shape: [i16; 3], values: &[f64]) -> Vec<f32> {
+    let [nx, ny, nz] = shape.map(|n| n as usize);
+    let mut flat = vec![];
+    for x in 0..nx {
+        for y in 0..ny {
+            for z in 0..nz {
+                flat.push(values[x + nx * (y + ny * z)] as f32);
+            }
+        }
+    }
+    flat
+}
+
+#[rstest]
+fn every_type_in_both_byte_orders(
+    #[values(2, 256, 512, 4, 768, 8, 1280, 1024, 16, 64)] code: i16,
+    #[values(false, true)] big_endian: bool,
+    #[values(0.0, 0.5)] slope: f32,
+    #[values("a.nii", "a.nii.gz")] name: &str,
+) {
+    let mut image = Image::new([3, 4, 5], 2, 2.0);
+    (image.code, image.big_endian) = (code, big_endian);
+    (image.slope, image.inter) = (slope, 10.0);
+    if [256, 4, 8, 1024, 16, 64].contains(&code) {
+        image.values = Some((0..120).map(|v| f64::from(v) - 60.0).collect());
+    }
+    let dir = here();
+    let rows = read(&image.write(dir.path(), name), &Options::default()).unwrap();
+    let scaled = |v: &f64| if slope == 0.0 { *v } else { v * 0.5 + 10.0 };
+    let values: Vec<f64> = image.values().iter().map(scaled).collect();
+    let want: Vec<Vec<f32>> = values.chunks(60).map(|v| flat_c(image.shape, v)).collect();
+    assert_eq!(rows, want);
+}
+
+#[test]
+fn large_numbers_are_scaled_in_double_precision() {
+    let mut image = Image::new([1, 1, 2], 1, 2.0);
+    image.code = 8;
+    image.values = Some(vec![2_000_000_001.0, -7.0]);
+    (image.slope, image.inter) = (1.0, -2_000_000_000.0);
+    let dir = here();
+    let rows = read(&image.write(dir.path(), "a.nii"), &Options::default()).unwrap();
+    assert_eq!(rows, [[1.0, -2_000_000_007.0]]);
+}
+
+#[test]
+fn columns_times_limit_and_batches() {
+    let dir = here();
+    let path = Image::new([2, 3, 4], 30, 0.72).write(dir.path(), "a.nii.gz");
+    let mut scan = scan(&path, &Options::default()).unwrap();
+    scan.batch_bytes = 24 * 4 * 7;
+    let all = batches(&scan).unwrap();
+    let sizes: Vec<usize> = all.iter().map(RecordBatch::num_rows).collect();
+    assert_eq!(sizes, [7, 7, 7, 7, 2]);
+    assert_eq!(all[0].schema(), scan.schema);
+    let tr = all[1].column(0).as_primitive::<Int64Type>();
+    assert_eq!(tr.values().as_ref(), [7, 8, 9, 10, 11, 12, 13]);
+    // Volume 25 is the fifth of the fourth batch.
+    assert_eq!(floats(&all[3], "time")[4], 18.0);
+    assert_eq!(floats(&all[0], "repetition_time"), [0.72; 7]);
+
+    scan.batch_bytes = 1;
+    scan.limit = Some(3);
+    let limited = batches(&scan).unwrap();
+    assert_eq!(limited.len(), 3);
+    assert_eq!(rows(&limited), rows(&all)[..3]);
+}
+
+#[test]
+fn without_bold_nothing_is_decompressed() {
+    let dir = here();
+    // Random values compress badly, so the cut leaves the header but not the volumes.
+    let mut image = Image::new([8, 8, 8], 40, 2.0);
+    image.values = Some((0..8 * 8 * 8 * 40).map(|v| f64::from(v).sin()).collect());
+    let path = dir.path().join("a.nii.gz");
+    let whole = gzip(&image.bytes());
+    fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+    let mut scan = scan(&path, &Options::default()).unwrap();
+    assert!(batches(&scan).is_err());
+    for columns in [vec![], vec![1], vec![2, 0]] {
+        scan.schema = Arc::new(scan.schema.project(&columns).unwrap_or(Schema::empty()));
+        let narrow = batches(&scan).unwrap();
+        assert_eq!(narrow.iter().map(RecordBatch::num_rows).sum::<usize>(), 40);
+        scan.schema = super::schema(&[512], None);
+    }
+}
+
+#[test]
+fn masks_choose_voxels_in_c_order() {
+    let dir = here();
+    let image = Image::new([2, 3, 4], 2, 2.0);
+    let path = image.write(dir.path(), "a.nii.gz");
+    let mut inside = vec![0.0; 24];
+    for at in [0, 5, 6, 7, 23] {
+        inside[at] = 3.0;
+    }
+    let mut image_of_mask = Image::mask([2, 3, 4], &inside);
+    image_of_mask.code = 2;
+    let mask = image_of_mask.write(dir.path(), "m.nii");
+    let rows = read(&path, &masked(&mask)).unwrap();
+    // x, y, z of file positions 0, 5, 6, 7, 23: 000, 120, 001, 101, 123.
+    assert_eq!(rows[0], [0.0, 6.0, 7.0, 5.0, 23.0].map(|v: f32| v));
+    assert_eq!(rows[1], [24.0, 30.0, 31.0, 29.0, 47.0].map(|v: f32| v));
+    let schema = scan(&path, &masked(&mask)).unwrap().schema;
+    let bold = schema.field_with_name("bold").unwrap();
+    assert_eq!(bold.metadata()[MASK_KEY], mask.to_str().unwrap());
+}
+
+#[test]
+fn masks_per_subject_and_lists() {
+    let dir = here();
+    let at = dir.path();
+    for (subject, inside) in [("01", [1.0, 0.0]), ("02", [1.0, 1.0])] {
+        Image::new([2, 1, 1], 3, 2.0).write(at, &format!("sub-{subject}_bold.nii"));
+        Image::mask([2, 1, 1], &inside).write(at, &format!("sub-{subject}_mask.nii.gz"));
+    }
+    let files = vec![at.join("sub-01_bold.nii"), at.join("sub-02_bold.nii")];
+    let options = masked(&at.join("sub-{subject}_mask.nii.gz"));
+    let schema = Nifti.describe(files.clone(), &options).unwrap().schema;
+    let bold = schema.field_with_name("bold").unwrap();
+    assert!(matches!(bold.data_type(), DataType::List(_)));
+    assert_eq!(bold.metadata()[MAX_LENGTH_KEY], "2");
+    let mut scan = scan(&files[0], &options).unwrap();
+    scan.schema = schema;
+    assert_eq!(rows(&batches(&scan).unwrap()), [[0.0], [2.0], [4.0]]);
+
+    for (pattern, part) in [
+        (
+            "sub-{sub}.nii",
+            "{sub} is no BIDS entity; there are subject",
+        ),
+        ("{run}.nii", "does not say its run"),
+        ("sub-{subject.nii", "without its }"),
+        ("absent/sub-{subject}.nii", "absent/sub-01.nii"),
+    ] {
+        let message = error(&files[0], &masked(Path::new(pattern)));
+        assert!(message.contains(part), "{message}");
+    }
+}
+
+#[test]
+fn wrong_masks_are_refused() {
+    let dir = here();
+    let at = dir.path();
+    let path = Image::new([2, 1, 2], 3, 2.0).write(at, "a.nii");
+    let fails = |mask: Image, parts: &[&str]| {
+        let message = error(&path, &masked(&mask.write(at, "m.nii.gz")));
+        for part in parts {
+            assert!(message.contains(part), "{message}");
+        }
+    };
+    let good = Image::mask([2, 1, 2], &[1.0, 0.0, 1.0, 1.0]);
+    assert!(read(&path, &masked(&good.write(at, "m.nii"))).is_ok());
+    fails(
+        Image::mask([2, 2, 1], &[1.0; 4]),
+        &["has 2 × 1 × 2", "m.nii.gz has 2 × 2 × 1", "resample"],
+    );
+    fails(
+        Image {
+            origin: -10.01,
+            ..good.clone()
+        },
+        &["-10.0]", "-10.01", "resample"],
+    );
+    fails(Image::mask([2, 1, 2], &[0.0; 4]), &["empty mask"]);
+    fails(
+        Image::mask([2, 1, 2], &[0.0, 1.0, 2.0, 1.0]),
+        &["1 and 2", "threshold"],
+    );
+    fails(
+        Image::mask([2, 1, 2], &[0.2, 0.4, 0.6, 0.8]),
+        &["0.2 and 0.4"],
+    );
+    fails(Image::mask([2, 1, 2], &[f64::NAN, 1.0, 0.0, 1.0]), &["NaN"]);
+    fails(
+        Image::new([2, 1, 2], 2, 1.0),
+        &["a mask must be 3-D, this image has 2 volumes"],
+    );
+    let nearly = Image {
+        origin: -10.00005,
+        ..good
+    };
+    assert!(read(&path, &masked(&nearly.write(at, "m.nii"))).is_ok());
+}
+
+#[test]
+fn short_files_say_where_they_end() {
+    let dir = here();
+    let mut image = Image::new([8, 8, 8], 10, 2.0);
+    image.values = Some((0..5120).map(|v| f64::from(v).sin()).collect());
+    let bytes = image.bytes();
+    let path = dir.path().join("a.nii");
+    fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
+    let message = error(&path, &Options::default());
+    assert!(
+        message.contains("a.nii: too short: the header says 20832 bytes")
+            && message.contains("the file has 20831"),
+        "{message}"
+    );
+
+    let gz = gzip(&bytes);
+    let cut = |n: usize| {
+        let path = dir.path().join("b.nii.gz");
+        fs::write(&path, &gz[..n]).unwrap();
+        error(&path, &Options::default())
+    };
+    let message = cut(gz.len() / 2);
+    assert!(
+        message.contains("b.nii.gz: the file ends early, in volume "),
+        "{message}"
+    );
+    assert!(
+        message.contains("of the 10 that the header says"),
+        "{message}"
+    );
+    assert!(cut(gz.len() - 1).contains("does not end well"));
+    assert!(cut(1).contains("too short"));
+    for n in (0..gz.len()).step_by(97) {
+        assert!(cut(n).contains("b.nii.gz"));
+    }
+    // A member that ends too early, but well.
+    let path = dir.path().join("c.nii.gz");
+    fs::write(&path, gzip(&bytes[..bytes.len() - 2048])).unwrap();
+    assert!(error(&path, &Options::default()).contains("in volume 10 of the 10"));
+}
+
+#[test]
+fn damaged_and_odd_streams() {
+    let dir = here();
+    let mut image = Image::new([8, 8, 8], 4, 2.0);
+    image.values = Some((0..2048).map(|v| f64::from(v).sin()).collect());
+    let bytes = image.bytes();
+    let want = read(&image.write(dir.path(), "a.nii"), &Options::default()).unwrap();
+    let path = dir.path().join("b.nii.gz");
+    let read_gz = |gz: &[u8]| {
+        fs::write(&path, gz).unwrap();
+        read(&path, &Options::default())
+    };
+    // A flipped bit is noticed, by the decompressor or by the checksum.
+    let gz = gzip(&bytes);
+    for at in (2000..gz.len()).step_by(211) {
+        let mut bad = gz.clone();
+        bad[at] ^= 4;
+        assert!(read_gz(&bad).is_err(), "bit flipped in byte {at}");
+    }
+    // Several members one after the other are one file.
+    let members = [gzip(&bytes[..1000]), gzip(&bytes[1000..])].concat();
+    assert_eq!(read_gz(&members).unwrap(), want);
+    // Bytes left over are only a warning.
+    let mut longer = bytes.clone();
+    longer.extend([1, 2, 3]);
+    assert_eq!(read_gz(&gzip(&longer)).unwrap(), want);
+    // Compressed or not is told by the content, not by the name.
+    assert_eq!(read_gz(&bytes).unwrap(), want);
+}
+
+#[test]
+fn a_header_that_claims_too_much_costs_no_memory() {
+    let dir = here();
+    let mut image = Image::new([2, 2, 2], 4, 2.0);
+    image.values = Some(vec![0.0; 32]);
+    image.shape = [1200, 1200, 1200];
+    let message = error(&image.write(dir.path(), "a.nii.gz"), &Options::default());
+    assert!(message.contains("more than"), "{message}");
+    let message = error(&image.write(dir.path(), "a.nii"), &Options::default());
+    assert!(message.contains("too short"), "{message}");
+}
+
+#[test]
+fn wrong_trs_are_refused() {
+    let dir = here();
+    let path = Image::new([1, 1, 1], 2, 0.0).write(dir.path(), "a.nii");
+    let tr = |v: f64| options(&[("tr", Value::Float(v))]);
+    assert!(error(&path, &Options::default()).contains("tr => 2.0"));
+    for bad in [0.0, -2.0, f64::NAN] {
+        assert!(error(&path, &tr(bad)).contains("is not a repetition time"));
+    }
+    assert_eq!(read(&path, &tr(1.49)).unwrap().len(), 2);
+    let message = error(&dir.path().join("no.nii"), &Options::default());
+    assert!(message.contains("no.nii"), "{message}");
+}
+
+#[test]
+fn a_mask_that_changed_is_noticed() {
+    let dir = here();
+    let path = Image::new([2, 1, 1], 2, 2.0).write(dir.path(), "a.nii");
+    let mask = Image::mask([2, 1, 1], &[1.0, 0.0]).write(dir.path(), "m.nii");
+    let scan = scan(&path, &masked(&mask)).unwrap();
+    Image::mask([2, 1, 1], &[1.0, 1.0]).write(dir.path(), "m.nii");
+    let message = batches(&scan).unwrap_err().to_string();
+    assert!(message.contains("has changed"), "{message}");
+}

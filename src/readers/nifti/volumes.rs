@@ -1,0 +1,231 @@
+//! A NIfTI file's volumes, one after the other: decompressed once, decoded only inside the mask.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, ErrorKind, Read};
+use std::path::{Path, PathBuf};
+
+use datafusion::common::Result;
+use flate2::bufread::MultiGzDecoder;
+use nifti::NiftiType;
+
+use super::header::{HEADER_BYTES, Header};
+use crate::readers::format::file_error;
+
+/// Compressed bytes read from the file at a time.
+const BUFFER_BYTES: usize = 256 * 1024;
+/// Deflate cannot shrink data further than this (1032 : 1, and a little room).
+const MAX_COMPRESSION: u64 = 1040;
+
+/// An open NIfTI-1 file, `.nii` or `.nii.gz` by its content.
+///
+/// Holds one volume as it is on disk, allocated at the first read and used again.
+pub struct Volumes {
+    pub header: Header,
+    path: PathBuf,
+    stream: Box<dyn Read + Send>,
+    compressed: bool,
+    /// Volumes read so far.
+    done: usize,
+    raw: Vec<u8>,
+}
+
+impl Volumes {
+    /// Reads the header. Errors for a file that cannot be opened or is not NIfTI-1
+    /// ([`Header::parse`]), and for one that is shorter than its header says: to the byte for
+    /// `.nii`; for `.nii.gz` if it could not hold the volumes at any compression.
+    pub fn open(path: &Path) -> Result<Self> {
+        let file = File::open(path).map_err(|e| file_error(path, explain(path, &e)))?;
+        let length = file.metadata().map_err(|e| file_error(path, e))?.len();
+        let mut file = BufReader::with_capacity(BUFFER_BYTES, file);
+        let start = file.fill_buf().map_err(|e| file_error(path, e))?;
+        let compressed = start.starts_with(&[0x1f, 0x8b]);
+        let mut stream: Box<dyn Read + Send> = if compressed {
+            Box::new(MultiGzDecoder::new(file))
+        } else {
+            Box::new(file)
+        };
+
+        let mut bytes = Vec::with_capacity(HEADER_BYTES);
+        stream
+            .by_ref()
+            .take(HEADER_BYTES as u64)
+            .read_to_end(&mut bytes)
+            .map_err(|e| file_error(path, format!("damaged: {e}")))?;
+        let header = Header::parse(path, &bytes)?;
+        let total = header.total_bytes();
+        if !compressed && length < total {
+            return Err(file_error(
+                path,
+                format!(
+                    "too short: the header says {total} bytes ({} volumes of {} bytes from byte {} on), \
+                     the file has {length}; copy it again",
+                    header.volumes,
+                    header.volume_bytes(),
+                    header.offset
+                ),
+            ));
+        }
+        if compressed && length.saturating_mul(MAX_COMPRESSION) < total {
+            return Err(file_error(
+                path,
+                format!(
+                    "the header says {total} bytes, more than {length} compressed bytes can hold; \
+                     the header is damaged or the file is cut short"
+                ),
+            ));
+        }
+        Ok(Volumes {
+            header,
+            path: path.to_owned(),
+            stream,
+            compressed,
+            done: 0,
+            raw: vec![],
+        })
+    }
+
+    /// Reads the next volume and appends the values of `voxels` (positions in
+    /// the file, x fastest, below [`Header::voxels`]), in that order.
+    ///
+    /// Scaled values are computed in float64 and then rounded to float32.
+    /// After the last volume it also checks the end of the file: bytes left
+    /// over are a warning, a wrong gzip checksum is an error.
+    pub fn read(&mut self, voxels: &[u32], values: &mut Vec<f32>) -> Result<()> {
+        if self.done == 0 {
+            // Zeroed pages come from the system untouched, so a damaged header
+            // that claims a huge volume costs no memory.
+            self.raw = vec![0; self.header.volume_bytes()];
+            self.skip_to_voxels()?;
+        }
+        if let Err(e) = self.stream.read_exact(&mut self.raw) {
+            return Err(self.cut_short(&e));
+        }
+        self.done += 1;
+        decode(&self.raw, &self.header, voxels, values);
+        if self.done == self.header.volumes {
+            self.check_end()?;
+        }
+        Ok(())
+    }
+
+    fn skip_to_voxels(&mut self) -> Result<()> {
+        let gap = self.header.offset - HEADER_BYTES as u64;
+        let skipped = io::copy(&mut self.stream.by_ref().take(gap), &mut io::sink());
+        match skipped {
+            Ok(n) if n == gap => Ok(()),
+            Ok(_) => Err(self.cut_short(&ErrorKind::UnexpectedEof.into())),
+            Err(e) => Err(self.cut_short(&e)),
+        }
+    }
+
+    fn cut_short(&self, e: &io::Error) -> datafusion::common::DataFusionError {
+        let reason = match e.kind() {
+            ErrorKind::UnexpectedEof => "the file ends early".to_owned(),
+            _ => format!("the data are damaged ({e})"),
+        };
+        file_error(
+            &self.path,
+            format!(
+                "{reason}, in volume {} of the {} that the header says; copy it again",
+                self.done + 1,
+                self.header.volumes
+            ),
+        )
+    }
+
+    fn check_end(&mut self) -> Result<()> {
+        // One more read also makes the decompressor compare the checksum.
+        match self.stream.read(&mut [0]) {
+            Ok(0) => Ok(()),
+            Ok(_) => {
+                log::warn!(
+                    "{}: has bytes left over after the {} volumes that its header says",
+                    self.path.display(),
+                    self.header.volumes
+                );
+                Ok(())
+            }
+            Err(e) if self.compressed => Err(file_error(
+                &self.path,
+                format!(
+                    "the gzip stream does not end well after {} volumes ({e}): \
+                     some values may be wrong; copy it again",
+                    self.done
+                ),
+            )),
+            Err(e) => Err(file_error(&self.path, e)),
+        }
+    }
+}
+
+/// A link without its target is how DataLad marks a file that was not fetched.
+fn explain(path: &Path, e: &io::Error) -> String {
+    let is_link = path.symlink_metadata().is_ok_and(|m| m.is_symlink());
+    match e.kind() {
+        ErrorKind::NotFound if is_link => {
+            "a link to a file that is not here; in a DataLad data set, get it with: datalad get"
+                .to_owned()
+        }
+        _ => e.to_string(),
+    }
+}
+
+/// Positions in the file (x fastest) of the voxels that `keep` takes, listed in C order
+/// (z fastest), as NumPy and nilearn flatten volumes.
+pub fn c_order(shape: [usize; 3], keep: impl Fn(usize) -> bool) -> Vec<u32> {
+    let [nx, ny, nz] = shape;
+    let mut positions = vec![];
+    for x in 0..nx {
+        for y in 0..ny {
+            for z in 0..nz {
+                let position = x + nx * (y + ny * z);
+                if keep(position) {
+                    // The header's check keeps volumes within an i32.
+                    positions.push(position as u32);
+                }
+            }
+        }
+    }
+    positions
+}
+
+/// Appends the chosen voxels of one volume, as float32.
+fn decode(raw: &[u8], header: &Header, voxels: &[u32], values: &mut Vec<f32>) {
+    macro_rules! decode_as {
+        ($type:ty) => {
+            match (header.big_endian, header.scaling) {
+                (false, None) => gather(raw, voxels, values, |b| <$type>::from_le_bytes(b) as f32),
+                (true, None) => gather(raw, voxels, values, |b| <$type>::from_be_bytes(b) as f32),
+                (false, Some((slope, inter))) => gather(raw, voxels, values, |b| {
+                    (<$type>::from_le_bytes(b) as f64 * slope + inter) as f32
+                }),
+                (true, Some((slope, inter))) => gather(raw, voxels, values, |b| {
+                    (<$type>::from_be_bytes(b) as f64 * slope + inter) as f32
+                }),
+            }
+        };
+    }
+    match header.data_type {
+        NiftiType::Uint8 => decode_as!(u8),
+        NiftiType::Int8 => decode_as!(i8),
+        NiftiType::Uint16 => decode_as!(u16),
+        NiftiType::Int16 => decode_as!(i16),
+        NiftiType::Uint32 => decode_as!(u32),
+        NiftiType::Int32 => decode_as!(i32),
+        NiftiType::Uint64 => decode_as!(u64),
+        NiftiType::Int64 => decode_as!(i64),
+        NiftiType::Float64 => decode_as!(f64),
+        // The header lets only scalar types pass, so this is float32.
+        _ => decode_as!(f32),
+    }
+}
+
+fn gather<const WIDTH: usize>(
+    raw: &[u8],
+    voxels: &[u32],
+    values: &mut Vec<f32>,
+    value: impl Fn([u8; WIDTH]) -> f32,
+) {
+    let (elements, _) = raw.as_chunks::<WIDTH>();
+    values.extend(voxels.iter().map(|&at| value(elements[at as usize])));
+}
