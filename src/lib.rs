@@ -4,4 +4,9 @@
 //! keyed by subject and time; aligning them is a SQL query. `README.md` has the
 //! tour; [`Session`](session::Session) is where a program starts.
 
+pub mod database;
+mod ddl;
+pub mod models;
 pub mod readers;
+pub mod session;
+pub mod statements;

@@ -3,6 +3,64 @@
 //! One format is one file here and implements [`Format`]; everything that all
 //! of them share (globs, BIDS keys, pruning, limits, threads) is in [`scan`].
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider, TableProviderFactory};
+use datafusion::common::{DataFusionError, Result, plan_err};
+use datafusion::logical_expr::CreateExternalTable;
+
 pub mod bids;
+pub mod call;
+pub mod files;
 pub mod format;
-pub mod nifti;
+pub mod scan;
+
+use format::{Format, Options};
+use scan::FileTable;
+
+/// Every format, in the order of the reference.
+pub fn formats() -> Vec<Arc<dyn Format>> {
+    vec![]
+}
+
+/// The format whose table function is `function`.
+pub fn by_function(function: &str) -> Option<Arc<dyn Format>> {
+    formats().into_iter().find(|f| f.function() == function)
+}
+
+/// Looks at the files, off the async threads.
+pub async fn open(
+    format: Arc<dyn Format>,
+    paths: Vec<String>,
+    options: Options,
+) -> Result<Arc<dyn TableProvider>> {
+    let look = move || FileTable::open(format, &paths, options);
+    let table = tokio::task::spawn_blocking(look)
+        .await
+        .map_err(|error| DataFusionError::External(Box::new(error)))??;
+    Ok(Arc::new(table))
+}
+
+/// `CREATE EXTERNAL TABLE … STORED AS NIFTI LOCATION '…' OPTIONS (…)`.
+#[derive(Debug)]
+pub struct ExternalTables(pub Arc<dyn Format>);
+
+#[async_trait]
+impl TableProviderFactory for ExternalTables {
+    async fn create(
+        &self,
+        _state: &dyn Session,
+        table: &CreateExternalTable,
+    ) -> Result<Arc<dyn TableProvider>> {
+        if !table.schema.fields().is_empty() {
+            return plan_err!(
+                "CREATE EXTERNAL TABLE {}: leave the columns out; {} files say themselves which they have",
+                table.name,
+                table.file_type
+            );
+        }
+        let options = call::external_options(self.0.as_ref(), &table.options)?;
+        open(Arc::clone(&self.0), table.locations.clone(), options).await
+    }
+}

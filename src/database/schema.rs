@@ -1,0 +1,163 @@
+//! The database directory as DataFusion's schema: every look-up looks at the disk,
+//! so what another process has published is there at once.
+
+use std::any::Any;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
+
+use async_trait::async_trait;
+use datafusion::catalog::{MemorySchemaProvider, SchemaProvider, TableProvider};
+use datafusion::common::{Result, exec_err, plan_err};
+use datafusion::datasource::ViewTable;
+use datafusion::datasource::file_format::parquet::ParquetFormat;
+use datafusion::datasource::listing::{
+    ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl,
+};
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::{DdlStatement, LogicalPlan, TableType};
+use parking_lot::RwLock;
+
+use super::{Database, ObjectKind};
+use crate::statements::{self, Kind};
+
+/// Tables, views and external tables of a [`Database`], and below them what the
+/// program registered for this session only.
+#[derive(Debug)]
+pub struct DirectorySchema {
+    database: Arc<Database>,
+    state: Weak<RwLock<SessionState>>,
+    session: MemorySchemaProvider,
+}
+
+impl DirectorySchema {
+    pub fn new(database: Arc<Database>, state: Weak<RwLock<SessionState>>) -> Self {
+        Self {
+            database,
+            state,
+            session: MemorySchemaProvider::new(),
+        }
+    }
+
+    fn state(&self) -> Result<SessionState> {
+        match self.state.upgrade() {
+            Some(state) => Ok(state.read().clone()),
+            None => exec_err!("the session is closed"),
+        }
+    }
+
+    async fn parquet_table(&self, name: &str) -> Result<Arc<dyn TableProvider>> {
+        let directory = self.database.place(ObjectKind::Table, name);
+        let Some(first) = first_parquet(&directory)? else {
+            return exec_err!(
+                "table {name}: {} has no Parquet file; the table is damaged",
+                directory.display()
+            );
+        };
+        let state = self.state()?;
+        let options = state.default_table_options().parquet;
+        let format = Arc::new(ParquetFormat::new().with_options(options));
+        let options = ListingOptions::new(format).with_file_extension(".parquet");
+        let schema = options
+            .infer_schema(&state, &ListingTableUrl::parse(first.to_string_lossy())?)
+            .await?;
+        let url = ListingTableUrl::parse(format!("{}/", directory.display()))?;
+        let config = ListingTableConfig::new(url)
+            .with_listing_options(options)
+            .with_schema(schema);
+        Ok(Arc::new(ListingTable::try_new(config)?))
+    }
+
+    async fn defined(&self, kind: ObjectKind, name: &str) -> Result<Arc<dyn TableProvider>> {
+        let path = self.database.place(kind, name);
+        let text = fs::read_to_string(&path)?;
+        let state = self.state()?;
+        let Some(Kind::Engine(statement)) = statements::parse::parse(&text)?.pop().map(|s| s.kind)
+        else {
+            return plan_err!("{}: not the definition of a {}", path.display(), kind.noun());
+        };
+        match statements::plan::plan(&state, *statement).await? {
+            LogicalPlan::Ddl(DdlStatement::CreateView(view)) => Ok(Arc::new(ViewTable::new(
+                Arc::unwrap_or_clone(view.input),
+                view.definition,
+            ))),
+            LogicalPlan::Ddl(DdlStatement::CreateExternalTable(table)) => {
+                let factory = state.table_factories().get(&table.file_type.to_uppercase());
+                match factory {
+                    Some(factory) => factory.create(&state, &table).await,
+                    None => plan_err!("{name}: no reader for {}", table.file_type),
+                }
+            }
+            _ => plan_err!("{}: not the definition of a {}", path.display(), kind.noun()),
+        }
+    }
+}
+
+/// The first Parquet file by name, at any depth.
+fn first_parquet(directory: &Path) -> Result<Option<PathBuf>> {
+    let mut entries = fs::read_dir(directory)?
+        .map(|entry| entry.map(|e| e.path()))
+        .collect::<std::io::Result<Vec<_>>>()?;
+    // Files before directories.
+    entries.sort_by_key(|path| (path.is_dir(), path.clone()));
+    for path in entries {
+        if path.is_dir() {
+            if let Some(found) = first_parquet(&path)? {
+                return Ok(Some(found));
+            }
+        } else if path.extension().is_some_and(|e| e == "parquet") {
+            return Ok(Some(path));
+        }
+    }
+    Ok(None)
+}
+
+#[async_trait]
+impl SchemaProvider for DirectorySchema {
+    fn table_names(&self) -> Vec<String> {
+        let mut names = self.session.table_names();
+        for kind in ObjectKind::RELATIONS {
+            match self.database.names(kind) {
+                Ok(found) => names.extend(found),
+                Err(error) => log::warn!("{}: {error}", self.database.root().display()),
+            }
+        }
+        names.sort();
+        names
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        match self.database.relation(name) {
+            Some(ObjectKind::Table) => Ok(Some(self.parquet_table(name).await?)),
+            Some(kind) => match self.defined(kind, name).await {
+                Ok(table) => Ok(Some(table)),
+                Err(error) => Err(error.context(format!("in the {} {name}", kind.noun()))),
+            },
+            None => self.session.table(name).await,
+        }
+    }
+
+    async fn table_type(&self, name: &str) -> Result<Option<TableType>> {
+        match self.database.relation(name) {
+            Some(ObjectKind::View) => Ok(Some(TableType::View)),
+            Some(_) => Ok(Some(TableType::Base)),
+            None => self.session.table_type(name).await,
+        }
+    }
+
+    fn register_table(
+        &self,
+        name: String,
+        table: Arc<dyn TableProvider>,
+    ) -> Result<Option<Arc<dyn TableProvider>>> {
+        self.session.register_table(name, table)
+    }
+
+    fn deregister_table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        self.session.deregister_table(name)
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        self.database.relation(name).is_some() || self.session.table_exist(name)
+    }
+}

@@ -1,0 +1,67 @@
+//! Models as catalog objects: `CREATE MODEL`, `SHOW MODELS`, `DROP MODEL`, and the
+//! functions that use them.
+
+pub mod fit;
+pub mod srm;
+pub mod srm_transform;
+pub mod store;
+
+use std::sync::Arc;
+
+use datafusion::common::{Result, plan_err};
+use datafusion::prelude::SessionContext;
+
+pub use store::Models;
+
+use crate::database::ObjectKind;
+use crate::session::{Answer, Session};
+use crate::statements::parse::CreateModel;
+
+/// The functions that need models.
+pub fn register_functions(context: &SessionContext, models: &Arc<Models>) {
+    context.register_udf(srm_transform::function(Arc::clone(models)));
+}
+
+/// `CREATE MODEL`. `text` is what the user wrote.
+pub async fn create(session: &Session, create: CreateModel, text: &str) -> Result<Answer> {
+    let name = &create.name;
+    let exists = || session.database().exists(ObjectKind::Model, name);
+    if exists() && create.if_not_exists {
+        return Ok(Answer::done(format!("model {name} is there already")));
+    }
+    if create.using != "srm" {
+        return plan_err!(
+            "CREATE MODEL {name}: there is no kind of model `{}`; there is srm",
+            create.using
+        );
+    }
+    let options = srm::Options::from_sql(&create.options)?;
+    let staging = session.database().write().await?;
+    if exists() && !create.or_replace {
+        return plan_err!("model {name} exists; CREATE OR REPLACE MODEL replaces it");
+    }
+    let rows = fit::collect(session, create.query).await?;
+    let summary = format!(
+        "{} subjects, {} TRs, {} features",
+        rows.subjects.len(),
+        rows.trs(),
+        options.features
+    );
+    let model = srm::fit(rows, options).await?;
+    store::write(staging.directory(), &model, name, text)?;
+    staging.publish_directory(ObjectKind::Model, name)?;
+    Ok(Answer::done(format!("created model {name} ({summary})")))
+}
+
+/// `DROP MODEL`.
+pub async fn drop_model(session: &Session, name: &str, if_exists: bool) -> Result<Answer> {
+    let staging = session.database().write().await?;
+    if session.database().exists(ObjectKind::Model, name) {
+        staging.remove(ObjectKind::Model, name)?;
+        return Ok(Answer::done(format!("dropped model {name}")));
+    }
+    match if_exists {
+        true => Ok(Answer::done(format!("there was no model {name}"))),
+        false => session.models().missing(name),
+    }
+}

@@ -1,0 +1,162 @@
+//! From a path as a user writes it (a file, a directory or a glob) to the files it means.
+
+use std::path::{Path, PathBuf};
+
+use datafusion::common::{Result, exec_err, plan_err};
+
+/// The files that `path` names, in the order of their names.
+///
+/// * a file is itself;
+/// * a glob (`*`, `?`, `[…]`, `**`) is every file that matches;
+/// * a directory is searched to its depth for names that end with one of `endings`;
+///   hidden directories (`.git`, `.datalad`) are left out.
+///
+/// `file://` is understood; other URLs are an error, and so is a path that
+/// names nothing.
+pub fn resolve(path: &str, endings: &[&str]) -> Result<Vec<PathBuf>> {
+    let local = local_path(path)?;
+    let found = if Path::new(local).is_file() {
+        vec![PathBuf::from(local)]
+    } else if Path::new(local).is_dir() {
+        let mut found = Vec::new();
+        walk(Path::new(local), endings, &mut found)?;
+        found
+    } else if local.contains(['*', '?', '[']) {
+        matching(local)?
+    } else {
+        return exec_err!(
+            "{path}: there is no such file or directory (seen from {})",
+            current_directory()
+        );
+    };
+    if found.is_empty() {
+        return exec_err!(
+            "{path}: no file here; a directory is searched for names ending in {}",
+            endings.join(", ")
+        );
+    }
+    found.into_iter().map(absolute).collect()
+}
+
+fn local_path(path: &str) -> Result<&str> {
+    match path.split_once("://") {
+        None => Ok(path),
+        Some(("file", rest)) => Ok(rest),
+        Some((scheme, _)) => plan_err!(
+            "{path}: files are read from local disks only, not over {scheme}://; copy the file here first"
+        ),
+    }
+}
+
+fn matching(pattern: &str) -> Result<Vec<PathBuf>> {
+    let paths = match glob::glob(pattern) {
+        Ok(paths) => paths,
+        Err(error) => return plan_err!("{pattern}: not a glob pattern: {error}"),
+    };
+    let mut found = Vec::new();
+    for path in paths {
+        match path {
+            Ok(path) if path.is_file() => found.push(path),
+            Ok(_) => {}
+            Err(error) => return exec_err!("{pattern}: {error}"),
+        }
+    }
+    if found.is_empty() {
+        return exec_err!(
+            "{pattern}: no file matches (seen from {})",
+            current_directory()
+        );
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn walk(directory: &Path, endings: &[&str], found: &mut Vec<PathBuf>) -> Result<()> {
+    let entries = match std::fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) => return exec_err!("{}: {error}", directory.display()),
+    };
+    let mut paths = entries
+        .map(|entry| entry.map(|e| e.path()))
+        .collect::<std::io::Result<Vec<_>>>()?;
+    paths.sort();
+    for path in paths {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with('.') {
+            continue;
+        }
+        if path.is_dir() {
+            walk(&path, endings, found)?;
+        } else {
+            let name = name.to_lowercase();
+            if endings.iter().any(|ending| name.ends_with(ending)) {
+                found.push(path);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Plans carry absolute paths, so that they mean the same wherever they run.
+fn absolute(path: PathBuf) -> Result<PathBuf> {
+    Ok(std::path::absolute(path)?)
+}
+
+fn current_directory() -> String {
+    std::env::current_dir()
+        .map(|d| d.display().to_string())
+        .unwrap_or_else(|_| "an unknown directory".to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree() -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for name in ["a_bold.nii", "sub/b_bold.nii", "sub/c.txt", ".hidden/d_bold.nii"] {
+            let path = root.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "x").unwrap();
+        }
+        root
+    }
+
+    fn names(path: &str) -> Vec<String> {
+        resolve(path, &["_bold.nii"])
+            .unwrap()
+            .iter()
+            .map(|p| p.file_name().unwrap().to_string_lossy().into_owned())
+            .collect()
+    }
+
+    #[test]
+    fn files_directories_and_globs() {
+        let root = tree();
+        let at = |tail: &str| format!("{}/{tail}", root.path().display());
+        assert_eq!(names(&at("sub/c.txt")), ["c.txt"]);
+        assert_eq!(names(&at("")), ["a_bold.nii", "b_bold.nii"]);
+        assert_eq!(names(&at("sub/*")), ["b_bold.nii", "c.txt"]);
+        assert_eq!(names(&at("**/*_bold.nii")), [
+            "d_bold.nii",
+            "a_bold.nii",
+            "b_bold.nii"
+        ]);
+    }
+
+    #[test]
+    fn what_is_not_there_is_said() {
+        let root = tree();
+        for (path, message) in [
+            ("nowhere.nii", "no such file"),
+            ("nowhere*.nii", "no file matches"),
+            ("s3://bucket/x.nii", "local disks only"),
+        ] {
+            let error = resolve(path, &[".nii"]).unwrap_err().to_string();
+            assert!(error.contains(path) && error.contains(message), "{error}");
+        }
+        let empty = root.path().join("sub").display().to_string();
+        let error = resolve(&empty, &[".mp4"]).unwrap_err().to_string();
+        assert!(error.contains("ending in .mp4"), "{error}");
+    }
+}

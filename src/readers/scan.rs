@@ -1,0 +1,410 @@
+//! A [`Format`] as a DataFusion table: keys, pruning, limits, threads.
+//!
+//! ```text
+//!   FileTable            the table: schema, files, their keys
+//!      | scan(): filters on keys drop files, the rest goes into file groups
+//!   DataSourceExec       DataFusion's leaf: one partition per file group
+//!      FormatSource      which format, options, projection: plain data
+//!         Opener         one file -> batches, on a blocking thread
+//! ```
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{DFSchema, Result, ScalarValue, exec_err, plan_err};
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::object_store::ObjectStoreUrl;
+use datafusion::datasource::physical_plan::{
+    FileGroup, FileOpenFuture, FileOpener, FileScanConfig, FileScanConfigBuilder, FileSource,
+};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType, utils::conjunction};
+use datafusion::physical_expr::projection::ProjectionExprs;
+use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+use datafusion::physical_plan::stream::RecordBatchReceiverStream;
+use datafusion::physical_plan::{DisplayFormatType, ExecutionPlan, PhysicalExpr};
+use datafusion_datasource::projection::{ProjectionOpener, SplitProjection};
+use futures::{FutureExt, StreamExt, TryStreamExt};
+use object_store::{ObjectMeta, ObjectStore};
+
+use super::bids;
+use super::files;
+use super::format::{Description, FileScan, Format, Options};
+
+/// A whole-brain row is near 1 MB, so batches are bounded in bytes.
+const BATCH_BYTES: usize = 8 << 20;
+
+/// These keys are columns of every table of files, whether or not the names have them.
+const USUAL_KEYS: [&str; 4] = ["subject", "session", "task", "run"];
+
+/// Files of one format as a table.
+#[derive(Debug)]
+pub struct FileTable {
+    format: Arc<dyn Format>,
+    options: Options,
+    files: Vec<File>,
+    /// The format's columns, then the keys: DataFusion's order for files.
+    scan_schema: TableSchema,
+    /// The keys, then the format's columns: the order people read.
+    schema: SchemaRef,
+}
+
+#[derive(Debug, Clone)]
+struct File {
+    path: PathBuf,
+    bytes: u64,
+    /// One value per key column.
+    keys: Vec<Option<String>>,
+}
+
+impl FileTable {
+    /// Lists the files under `paths` and reads their headers. Blocks on the disk.
+    pub fn open(format: Arc<dyn Format>, paths: &[String], options: Options) -> Result<Self> {
+        let mut found = Vec::new();
+        for path in paths {
+            for file in files::resolve(path, format.extensions())? {
+                if !found.contains(&file) {
+                    found.push(file);
+                }
+            }
+        }
+        let Description {
+            schema: columns,
+            files: kept,
+        } = format.describe(found, &options)?;
+
+        let entities: Vec<_> = kept.iter().map(|path| bids::entities(path)).collect();
+        let mut keys: Vec<&'static str> = Vec::new();
+        for &name in bids::ENTITY_NAMES {
+            let present = entities.iter().any(|e| e.iter().any(|(key, _)| *key == name));
+            if present || USUAL_KEYS.contains(&name) {
+                keys.push(name);
+            }
+        }
+        // A column of the files' own (`run` in an events.tsv, say) wins over the key of that name.
+        keys.retain(|key| columns.column_with_name(key).is_none());
+        let mut files = Vec::with_capacity(kept.len());
+        for (path, entities) in kept.into_iter().zip(entities) {
+            let value = |key: &&str| {
+                let found = entities.iter().find(|(name, _)| name == key);
+                found.map(|(_, value)| value.clone())
+            };
+            let mut values: Vec<_> = keys.iter().map(value).collect();
+            values.push(Some(path.display().to_string()));
+            files.push(File {
+                bytes: std::fs::metadata(&path)?.len(),
+                path,
+                keys: values,
+            });
+        }
+        let key_fields: Vec<FieldRef> = keys
+            .iter()
+            .map(|key| Arc::new(Field::new(*key, DataType::Utf8, true)))
+            .chain([Arc::new(Field::new("path", DataType::Utf8, false))])
+            .collect();
+
+        // `path` is long: it stands last.
+        let last = key_fields.len() - 1;
+        let schema = Schema::new_with_metadata(
+            key_fields[..last]
+                .iter()
+                .chain(columns.fields())
+                .chain(&key_fields[last..])
+                .cloned()
+                .collect::<Vec<_>>(),
+            columns.metadata().clone(),
+        );
+        Ok(Self {
+            format,
+            options,
+            files,
+            scan_schema: TableSchema::new(columns, key_fields),
+            schema: Arc::new(schema),
+        })
+    }
+
+    fn key_fields(&self) -> Vec<FieldRef> {
+        self.scan_schema.table_partition_cols().iter().cloned().collect()
+    }
+
+    /// True if the expression can be answered from the files' keys alone.
+    fn is_on_keys(&self, filter: &Expr) -> bool {
+        let keys = self.key_fields();
+        let on_keys = filter
+            .column_refs()
+            .iter()
+            .all(|c| keys.iter().any(|key| key.name() == c.name()));
+        on_keys && !filter.is_volatile() && !contains_subquery(filter)
+    }
+
+    /// The files whose keys satisfy `filters`.
+    fn prune(&self, state: &dyn Session, filters: &[Expr]) -> Result<Vec<File>> {
+        let on_keys = filters.iter().filter(|f| self.is_on_keys(f)).cloned();
+        let Some(filter) = conjunction(on_keys) else {
+            return Ok(self.files.clone());
+        };
+        let key_fields = self.key_fields();
+        let schema = Arc::new(Schema::new(key_fields.clone()));
+        let columns = (0..key_fields.len())
+            .map(|i| {
+                let values = self.files.iter().map(|file| file.keys[i].as_deref());
+                Arc::new(StringArray::from_iter(values)) as ArrayRef
+            })
+            .collect();
+        let batch = RecordBatch::try_new(Arc::clone(&schema), columns)?;
+        let df_schema = DFSchema::try_from(schema)?;
+        let expr = state.create_physical_expr(filter, &df_schema)?;
+        let kept = expr.evaluate(&batch)?.into_array(batch.num_rows())?;
+        let Some(kept) = kept.as_any().downcast_ref::<BooleanArray>() else {
+            return plan_err!("a filter on file keys is not a condition");
+        };
+        let files = self.files.iter().zip(kept.iter());
+        Ok(files
+            .filter(|(_, keep)| *keep == Some(true))
+            .map(|(file, _)| file.clone())
+            .collect())
+    }
+
+    /// Indices of `projection` (or of all columns) in DataFusion's column order.
+    fn scan_indices(&self, projection: Option<&Vec<usize>>) -> Result<Vec<usize>> {
+        let scan_schema = self.scan_schema.table_schema();
+        let index = |i: usize| Ok(scan_schema.index_of(self.schema.field(i).name())?);
+        match projection {
+            Some(projection) => projection.iter().map(|i| index(*i)).collect(),
+            None => (0..self.schema.fields().len()).map(index).collect(),
+        }
+    }
+}
+
+fn contains_subquery(expr: &Expr) -> bool {
+    expr.exists(|e| {
+        Ok(matches!(
+            e,
+            Expr::ScalarSubquery(_) | Expr::InSubquery(_) | Expr::Exists(_)
+        ))
+    })
+    .unwrap_or(true)
+}
+
+#[async_trait]
+impl TableProvider for FileTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
+        let answer = |filter: &&Expr| match self.is_on_keys(filter) {
+            true => TableProviderFilterPushDown::Exact,
+            false => TableProviderFilterPushDown::Unsupported,
+        };
+        Ok(filters.iter().map(answer).collect())
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let files = self.prune(state, filters)?;
+        let partitioned = files
+            .iter()
+            .map(File::partitioned)
+            .collect::<Result<Vec<_>>>()?;
+        let groups = balance(partitioned, state.config().target_partitions());
+        let source = FormatSource {
+            format: Arc::clone(&self.format),
+            options: self.options.clone(),
+            projection: SplitProjection::unprojected(&self.scan_schema),
+            table_schema: self.scan_schema.clone(),
+            metrics: ExecutionPlanMetricsSet::new(),
+        };
+        let config =
+            FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), Arc::new(source))
+                .with_file_groups(groups)
+                .with_limit(limit)
+                .with_projection_indices(Some(self.scan_indices(projection)?))?
+                .build();
+        Ok(DataSourceExec::from_data_source(config))
+    }
+}
+
+impl File {
+    fn partitioned(&self) -> Result<PartitionedFile> {
+        let meta = ObjectMeta {
+            location: object_store::path::Path::from_absolute_path(&self.path)?,
+            last_modified: Default::default(),
+            size: self.bytes,
+            e_tag: None,
+            version: None,
+        };
+        let mut file = PartitionedFile::from(meta);
+        file.partition_values = self.keys.iter().cloned().map(ScalarValue::Utf8).collect();
+        Ok(file)
+    }
+}
+
+/// Deals the files out to at most `partitions` groups of about equal bytes,
+/// largest first; within a group the order of names is kept.
+fn balance(files: Vec<PartitionedFile>, partitions: usize) -> Vec<FileGroup> {
+    let count = partitions.clamp(1, files.len().max(1));
+    let mut by_size: Vec<usize> = (0..files.len()).collect();
+    by_size.sort_by_key(|&i| std::cmp::Reverse(files[i].object_meta.size));
+    let mut loads = vec![(0u64, Vec::new()); count];
+    for i in by_size {
+        if let Some(lightest) = loads.iter_mut().min_by_key(|(bytes, _)| *bytes) {
+            lightest.0 += files[i].object_meta.size.max(1);
+            lightest.1.push(i);
+        }
+    }
+    let group = |(_, mut members): (u64, Vec<usize>)| {
+        members.sort_unstable();
+        FileGroup::new(members.into_iter().map(|i| files[i].clone()).collect())
+    };
+    loads.into_iter().map(group).collect()
+}
+
+/// What a scan of one format needs, as plain data inside the physical plan.
+#[derive(Clone)]
+struct FormatSource {
+    format: Arc<dyn Format>,
+    options: Options,
+    projection: SplitProjection,
+    table_schema: TableSchema,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+impl FileSource for FormatSource {
+    fn create_file_opener(
+        &self,
+        _object_store: Arc<dyn ObjectStore>,
+        config: &FileScanConfig,
+        _partition: usize,
+    ) -> Result<Arc<dyn FileOpener>> {
+        let file_schema = self.table_schema.file_schema();
+        let projected = file_schema.project(&self.projection.file_indices)?;
+        let opener = Opener {
+            format: Arc::clone(&self.format),
+            options: self.options.clone(),
+            schema: Arc::new(projected),
+            limit: config.limit,
+        };
+        ProjectionOpener::try_new(self.projection.clone(), Arc::new(opener), file_schema)
+    }
+
+    fn table_schema(&self) -> &TableSchema {
+        &self.table_schema
+    }
+
+    /// Batches are bounded in bytes by the readers themselves.
+    fn with_batch_size(&self, _batch_size: usize) -> Arc<dyn FileSource> {
+        Arc::new(self.clone())
+    }
+
+    fn projection(&self) -> Option<&ProjectionExprs> {
+        Some(&self.projection.source)
+    }
+
+    fn metrics(&self) -> &ExecutionPlanMetricsSet {
+        &self.metrics
+    }
+
+    fn file_type(&self) -> &str {
+        self.format.function()
+    }
+
+    fn fmt_extra(&self, _t: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
+        for (name, value) in &self.options.0 {
+            write!(f, ", {name}={value:?}")?;
+        }
+        Ok(())
+    }
+
+    fn supports_repartitioning(&self) -> bool {
+        false
+    }
+
+    fn try_pushdown_projection(
+        &self,
+        projection: &ProjectionExprs,
+    ) -> Result<Option<Arc<dyn FileSource>>> {
+        let merged = self.projection.source.try_merge(projection)?;
+        Ok(Some(Arc::new(Self {
+            projection: SplitProjection::new(self.table_schema.file_schema(), &merged),
+            ..self.clone()
+        })))
+    }
+
+    fn apply_expressions(
+        &self,
+        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        datafusion::physical_plan::apply_expression_roots(self.projection.source.iter(), f)
+    }
+}
+
+/// Opens files on blocking threads.
+struct Opener {
+    format: Arc<dyn Format>,
+    options: Options,
+    schema: SchemaRef,
+    limit: Option<usize>,
+}
+
+impl FileOpener for Opener {
+    fn open(&self, file: PartitionedFile) -> Result<FileOpenFuture> {
+        let format = Arc::clone(&self.format);
+        let scan = FileScan {
+            path: path_of(&file)?,
+            options: self.options.clone(),
+            schema: Arc::clone(&self.schema),
+            limit: self.limit,
+            batch_bytes: BATCH_BYTES,
+        };
+        // DataFusion opens the next file while it reads this one: decoding may
+        // only start when the first batch is asked for, or memory doubles.
+        let start = async move { Ok::<_, datafusion::error::DataFusionError>(read(format, scan)) };
+        Ok(async move { Ok(futures::stream::once(start).try_flatten().boxed()) }.boxed())
+    }
+}
+
+/// The file's path: the last key. (The object store's location is percent-encoded.)
+fn path_of(file: &PartitionedFile) -> Result<PathBuf> {
+    match file.partition_values.last() {
+        Some(ScalarValue::Utf8(Some(path))) => Ok(PathBuf::from(path)),
+        _ => exec_err!("{}: the scan lost the file's path", file.object_meta.location),
+    }
+}
+
+fn read(
+    format: Arc<dyn Format>,
+    scan: FileScan,
+) -> datafusion::physical_plan::SendableRecordBatchStream {
+    let mut builder = RecordBatchReceiverStream::builder(Arc::clone(&scan.schema), 1);
+    let batches = builder.tx();
+    builder.spawn_blocking(move || {
+        for batch in format.open(&scan)? {
+            let failed = batch.is_err();
+            if batches.blocking_send(batch).is_err() || failed {
+                break;
+            }
+        }
+        Ok(())
+    });
+    builder.build()
+}

@@ -1,0 +1,227 @@
+//! A session: the database, DataFusion's context, and the way from SQL to rows.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use datafusion::catalog::CatalogProvider;
+use datafusion::common::{Result, exec_err};
+use datafusion::execution::TaskContext;
+use datafusion::execution::cache::cache_manager::CacheManagerConfig;
+use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsumersPool};
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::{SendableRecordBatchStream, SessionState};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::{ExecutionPlan, EmptyRecordBatchStream, execute_stream};
+use datafusion::prelude::{SessionConfig, SessionContext};
+
+use crate::database::{Database, DirectorySchema};
+use crate::models::Models;
+use crate::statements::{self, Kind, Statement, copy, width};
+use crate::{ddl, models, readers};
+
+/// The catalog and schema in which all tables are.
+pub const CATALOG: &str = "voxql";
+pub const SCHEMA: &str = "public";
+
+/// How a session is opened.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// The database directory; without it, a temporary one.
+    pub db: Option<PathBuf>,
+    /// Bytes that queries may hold; without it, four fifths of the machine's memory.
+    pub memory_limit: Option<usize>,
+    /// Partitions that run at once; without it, one per core.
+    pub threads: Option<usize>,
+}
+
+/// A connection to a database. Cheap to share: all methods take `&self`.
+pub struct Session {
+    context: SessionContext,
+    database: Arc<Database>,
+    models: Arc<Models>,
+}
+
+/// What a statement gives.
+pub struct Answer {
+    pub kind: AnswerKind,
+    /// The plan that runs; its metrics say how far it is.
+    pub plan: Option<Arc<dyn ExecutionPlan>>,
+    pub stream: SendableRecordBatchStream,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AnswerKind {
+    /// Rows to show.
+    Rows,
+    /// Something was done: a sentence that says what.
+    Done(String),
+}
+
+impl Answer {
+    pub fn done(message: impl Into<String>) -> Self {
+        let schema = Arc::new(arrow::datatypes::Schema::empty());
+        Self {
+            kind: AnswerKind::Done(message.into()),
+            plan: None,
+            stream: Box::pin(EmptyRecordBatchStream::new(schema)),
+        }
+    }
+}
+
+impl Session {
+    pub async fn open(settings: Settings) -> Result<Self> {
+        let database = Database::open(settings.db.as_deref())?;
+        let context = SessionContext::new_with_config_rt(config(&settings), runtime(&settings)?)
+            .enable_url_table();
+
+        voxql_udfs::register_all(&context);
+        for format in readers::formats() {
+            let name = format.stored_as().to_string();
+            let factory = Arc::new(readers::ExternalTables(format));
+            let state = context.state_ref();
+            state.write().table_factories_mut().insert(name, factory);
+        }
+        let schema = DirectorySchema::new(Arc::clone(&database), context.state_weak_ref());
+        match context.catalog(CATALOG) {
+            Some(catalog) => catalog.register_schema(SCHEMA, Arc::new(schema))?,
+            None => return exec_err!("the catalog {CATALOG} is missing"),
+        };
+        let models = Arc::new(Models::new(Arc::clone(&database)));
+        models::register_functions(&context, &models);
+        Ok(Self {
+            context,
+            database,
+            models,
+        })
+    }
+
+    /// DataFusion's context. Statements of VoxQL's own, and readers, need [`Session::execute`].
+    pub fn context(&self) -> &SessionContext {
+        &self.context
+    }
+
+    pub fn database(&self) -> &Arc<Database> {
+        &self.database
+    }
+
+    pub fn models(&self) -> &Arc<Models> {
+        &self.models
+    }
+
+    /// Splits a text into statements.
+    pub fn parse(&self, sql: &str) -> Result<Vec<Statement>> {
+        statements::parse::parse(sql)
+    }
+
+    /// Runs one statement. Rows stream: nothing is computed before they are asked for.
+    pub async fn execute(&self, statement: Statement) -> Result<Answer> {
+        match statement.kind {
+            Kind::Engine(engine) => {
+                let plan = statements::plan::plan(&self.context.state(), *engine).await?;
+                self.execute_plan(plan, &statement.text).await
+            }
+            Kind::CreateModel(create) => models::create(self, *create, &statement.text).await,
+            Kind::DropModel { name, if_exists } => models::drop_model(self, &name, if_exists).await,
+            Kind::ShowModels => self.run_rows(self.models.show(&self.context)?).await,
+        }
+    }
+
+    /// All statements of a text, one after the other; the last one's answer.
+    pub async fn sql(&self, sql: &str) -> Result<Answer> {
+        let mut answer = None;
+        for statement in self.parse(sql)? {
+            if let Some(Answer { stream, .. }) = answer.take() {
+                // What an earlier statement gives is run to its end, and not kept.
+                drain(stream).await?;
+            }
+            answer = Some(self.execute(statement).await?);
+        }
+        match answer {
+            Some(answer) => Ok(answer),
+            None => exec_err!("there is no statement in the text"),
+        }
+    }
+
+    async fn execute_plan(&self, plan: LogicalPlan, text: &str) -> Result<Answer> {
+        match plan {
+            LogicalPlan::Ddl(statement) => ddl::execute(self, statement, text).await,
+            LogicalPlan::Dml(statement) => ddl::insert(self, statement).await,
+            LogicalPlan::Copy(copy) => {
+                self.run_rows(LogicalPlan::Copy(copy::with_encodings(copy))).await
+            }
+            LogicalPlan::Statement(_) => {
+                let frame = self.context.execute_logical_plan(plan).await?;
+                let (state, plan) = frame.into_parts();
+                match matches!(plan, LogicalPlan::EmptyRelation(_)) {
+                    true => Ok(Answer::done("done")),
+                    false => self.run(state, plan).await,
+                }
+            }
+            plan => self.run_rows(plan).await,
+        }
+    }
+
+    /// Plans and starts a query.
+    pub(crate) async fn run_rows(&self, plan: LogicalPlan) -> Result<Answer> {
+        self.run(self.context.state(), plan).await
+    }
+
+    async fn run(&self, mut state: SessionState, plan: LogicalPlan) -> Result<Answer> {
+        let rows = width::batch_rows(&plan, state.config().batch_size());
+        state.config_mut().options_mut().execution.batch_size = rows.try_into()?;
+        let physical = state.create_physical_plan(&plan).await?;
+        let task = Arc::new(TaskContext::from(&state));
+        let stream = execute_stream(Arc::clone(&physical), task)?;
+        Ok(Answer {
+            kind: AnswerKind::Rows,
+            plan: Some(physical),
+            stream,
+        })
+    }
+}
+
+async fn drain(mut stream: SendableRecordBatchStream) -> Result<()> {
+    use futures::TryStreamExt;
+    while stream.try_next().await?.is_some() {}
+    Ok(())
+}
+
+fn config(settings: &Settings) -> SessionConfig {
+    let mut config = SessionConfig::new()
+        .with_default_catalog_and_schema(CATALOG, SCHEMA)
+        .with_information_schema(true);
+    if let Some(threads) = settings.threads {
+        config = config.with_target_partitions(threads);
+    }
+    let options = config.options_mut();
+    // A table's INSERTs are subdirectories.
+    options.execution.listing_table_ignore_subdirectory = false;
+    let parquet = &mut options.execution.parquet;
+    // Columns remember which model made them in field metadata.
+    parquet.skip_metadata = false;
+    parquet.schema_force_view_types = false;
+    parquet.compression = Some("zstd(3)".to_string());
+    config
+}
+
+fn runtime(settings: &Settings) -> Result<Arc<datafusion::execution::runtime_env::RuntimeEnv>> {
+    let mut builder = RuntimeEnvBuilder::new().with_cache_manager(
+        // Other processes write too: what lies in a directory is asked for each time.
+        CacheManagerConfig::default().with_list_files_cache_limit(0),
+    );
+    if let Some(bytes) = settings.memory_limit.or_else(most_of_memory) {
+        let largest = std::num::NonZeroUsize::new(3).unwrap_or(std::num::NonZeroUsize::MIN);
+        let pool: Arc<dyn MemoryPool> =
+            Arc::new(TrackConsumersPool::new(FairSpillPool::new(bytes), largest));
+        builder = builder.with_memory_pool(pool);
+    }
+    builder.build_arc()
+}
+
+/// Four fifths of the machine's memory, where the system says how much there is.
+fn most_of_memory() -> Option<usize> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
+    let kibibytes: usize = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kibibytes / 5 * 4 * 1024)
+}

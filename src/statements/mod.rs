@@ -1,0 +1,12 @@
+//! SQL text to statements, statements to plans, plans to answers.
+//!
+//! [`parse`] is the one entrance of shell, library, files and server: DataFusion's
+//! parser with VoxQL's own statements around it. [`plan`] looks at the files that a
+//! statement names before DataFusion plans it. [`copy`] chooses how Parquet is written.
+
+pub mod copy;
+pub mod parse;
+pub mod plan;
+pub mod width;
+
+pub use parse::{Kind, Statement};

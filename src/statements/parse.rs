@@ -1,0 +1,308 @@
+//! The parser: DataFusion's statements, and `CREATE MODEL`, `DROP MODEL`, `SHOW MODELS`.
+
+use std::collections::BTreeMap;
+
+use datafusion::common::{DataFusionError, Result};
+use datafusion::sql::parser::{DFParser, DFParserBuilder, Statement as EngineStatement};
+use datafusion::sql::sqlparser::ast::{Query, Value};
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::parser::ParserError;
+use datafusion::sql::sqlparser::tokenizer::{Location, Token};
+
+/// One statement of a text.
+#[derive(Debug, Clone)]
+pub struct Statement {
+    /// The line of the text on which it starts, from 1.
+    pub line: usize,
+    /// Its own text, without the semicolon.
+    pub text: String,
+    pub kind: Kind,
+}
+
+#[derive(Debug, Clone)]
+pub enum Kind {
+    /// A statement of DataFusion's.
+    Engine(Box<EngineStatement>),
+    CreateModel(Box<CreateModel>),
+    DropModel { name: String, if_exists: bool },
+    ShowModels,
+}
+
+/// `CREATE [OR REPLACE] MODEL [IF NOT EXISTS] name USING kind [OPTIONS (key value, …)] AS query`
+#[derive(Debug, Clone)]
+pub struct CreateModel {
+    pub name: String,
+    pub or_replace: bool,
+    pub if_not_exists: bool,
+    /// What is fitted, such as `srm`.
+    pub using: String,
+    pub options: BTreeMap<String, String>,
+    pub query: Query,
+}
+
+/// Splits a text into statements. An error of syntax says the line and column in `sql`.
+pub fn parse(sql: &str) -> Result<Vec<Statement>> {
+    let mut parser = Parser::new(sql)?;
+    let mut statements = Vec::new();
+    while let Some(statement) = parser.next()? {
+        statements.push(statement);
+    }
+    Ok(statements)
+}
+
+/// True if `sql` ends inside of a statement: a shell should ask for another line.
+pub fn is_incomplete(sql: &str) -> bool {
+    let trimmed = sql.trim_end();
+    if trimmed.is_empty() {
+        return false;
+    }
+    match Parser::new(sql) {
+        // An open quote or comment.
+        Err(_) => true,
+        Ok(mut parser) => {
+            let tokens = &mut parser.inner.parser;
+            let mut last = Token::SemiColon;
+            loop {
+                match tokens.next_token().token {
+                    Token::EOF => return last != Token::SemiColon,
+                    token => last = token,
+                }
+            }
+        }
+    }
+}
+
+struct Parser<'a> {
+    sql: &'a str,
+    inner: DFParser<'a>,
+}
+
+impl<'a> Parser<'a> {
+    fn new(sql: &'a str) -> Result<Self> {
+        let inner = DFParserBuilder::new(sql)
+            .with_dialect(&GenericDialect {})
+            .build()?;
+        Ok(Self { sql, inner })
+    }
+
+    fn next(&mut self) -> Result<Option<Statement>> {
+        while self.inner.parser.consume_token(&Token::SemiColon) {}
+        let first = self.inner.parser.peek_token();
+        if first.token == Token::EOF {
+            return Ok(None);
+        }
+        let kind = self.kind()?;
+        let end = self.inner.parser.peek_token();
+        if !matches!(end.token, Token::SemiColon | Token::EOF) {
+            return self.expected("end of statement");
+        }
+        let start = self.offset(first.span.start);
+        let end = match end.token {
+            Token::EOF => self.sql.len(),
+            _ => self.offset(end.span.start),
+        };
+        Ok(Some(Statement {
+            line: first.span.start.line as usize,
+            text: self.sql[start..end].trim_end().to_string(),
+            kind,
+        }))
+    }
+
+    fn kind(&mut self) -> Result<Kind> {
+        if self.words_ahead(&["create", "model"]) || self.words_ahead(&["create", "or", "replace", "model"])
+        {
+            return self.create_model();
+        }
+        if self.words_ahead(&["drop", "model"]) {
+            self.skip(2);
+            let if_exists = self
+                .inner
+                .parser
+                .parse_keywords(&[Keyword::IF, Keyword::EXISTS]);
+            let name = self.name()?;
+            return Ok(Kind::DropModel { name, if_exists });
+        }
+        if self.words_ahead(&["show", "models"]) {
+            self.skip(2);
+            return Ok(Kind::ShowModels);
+        }
+        Ok(Kind::Engine(Box::new(self.inner.parse_statement()?)))
+    }
+
+    fn create_model(&mut self) -> Result<Kind> {
+        let parser = &mut self.inner.parser;
+        parser.next_token(); // CREATE
+        let or_replace = parser.parse_keywords(&[Keyword::OR, Keyword::REPLACE]);
+        parser.next_token(); // MODEL
+        let if_not_exists = parser.parse_keywords(&[Keyword::IF, Keyword::NOT, Keyword::EXISTS]);
+        let name = self.name()?;
+        if !self.inner.parser.parse_keyword(Keyword::USING) {
+            return self.expected("USING and the kind of model, as in USING srm");
+        }
+        let using = self.name()?.to_lowercase();
+        let options = match self.inner.parser.parse_keyword(Keyword::OPTIONS) {
+            true => self.options()?,
+            false => BTreeMap::new(),
+        };
+        if !self.inner.parser.parse_keyword(Keyword::AS) {
+            return self.expected("AS and a query");
+        }
+        let query = *self.inner.parser.parse_query()?;
+        Ok(Kind::CreateModel(Box::new(CreateModel {
+            name,
+            or_replace,
+            if_not_exists,
+            using,
+            options,
+            query,
+        })))
+    }
+
+    /// `(features 50, 'iterations' 10, seed => 3)`: with or without quotes, `=` or `=>`.
+    fn options(&mut self) -> Result<BTreeMap<String, String>> {
+        let mut options = BTreeMap::new();
+        self.inner.parser.expect_token(&Token::LParen)?;
+        while !self.inner.parser.consume_token(&Token::RParen) {
+            let key = match self.inner.parser.next_token().token {
+                Token::Word(word) => word.value.to_lowercase(),
+                Token::SingleQuotedString(text) => text.to_lowercase(),
+                _ => {
+                    self.inner.parser.prev_token();
+                    return self.expected("the name of an option");
+                }
+            };
+            let parser = &mut self.inner.parser;
+            let _ = parser.consume_token(&Token::RArrow) || parser.consume_token(&Token::Eq);
+            let negative = parser.consume_token(&Token::Minus);
+            let value = match parser.parse_value()?.value {
+                Value::Number(digits, _) if negative => format!("-{digits}"),
+                Value::Number(digits, _) => digits,
+                Value::Boolean(flag) => flag.to_string(),
+                other => match other.clone().into_string() {
+                    Some(text) => text,
+                    None => other.to_string(),
+                },
+            };
+            if options.insert(key.clone(), value).is_some() {
+                return Err(syntax(format!("the option `{key}` is given twice")));
+            }
+            if !self.inner.parser.consume_token(&Token::Comma) {
+                self.inner.parser.expect_token(&Token::RParen)?;
+                break;
+            }
+        }
+        Ok(options)
+    }
+
+    fn name(&mut self) -> Result<String> {
+        let ident = self.inner.parser.parse_identifier()?;
+        Ok(match ident.quote_style {
+            Some(_) => ident.value,
+            None => ident.value.to_lowercase(),
+        })
+    }
+
+    fn words_ahead(&self, words: &[&str]) -> bool {
+        words.iter().enumerate().all(|(i, wanted)| {
+            match &self.inner.parser.peek_nth_token_ref(i).token {
+                Token::Word(word) => {
+                    word.quote_style.is_none() && word.value.eq_ignore_ascii_case(wanted)
+                }
+                _ => false,
+            }
+        })
+    }
+
+    fn skip(&mut self, tokens: usize) {
+        for _ in 0..tokens {
+            self.inner.parser.next_token();
+        }
+    }
+
+    fn expected<T>(&self, what: &str) -> Result<T> {
+        let found = self.inner.parser.peek_token();
+        Err(syntax(format!(
+            "expected {what}, found {}{}",
+            found.token, found.span.start
+        )))
+    }
+
+    /// The byte at which a token starts: the tokenizer counts lines and characters from 1.
+    fn offset(&self, at: Location) -> usize {
+        let mut start_of_line = 0;
+        for _ in 1..at.line {
+            match self.sql[start_of_line..].find('\n') {
+                Some(i) => start_of_line += i + 1,
+                None => return self.sql.len(),
+            }
+        }
+        let line = &self.sql[start_of_line..];
+        let column = at.column.saturating_sub(1) as usize;
+        start_of_line + line.char_indices().nth(column).map_or(line.len(), |(i, _)| i)
+    }
+}
+
+fn syntax(message: String) -> DataFusionError {
+    DataFusionError::SQL(Box::new(ParserError::ParserError(message)), None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statements_know_their_line_and_text() {
+        let sql = "-- a comment; with a semicolon\nSELECT 'é;', 1;\n\n  CREATE TABLE t AS\n  SELECT 2 ;";
+        let statements = parse(sql).unwrap();
+        let got: Vec<_> = statements.iter().map(|s| (s.line, s.text.as_str())).collect();
+        assert_eq!(got, [
+            (2, "SELECT 'é;', 1"),
+            (4, "CREATE TABLE t AS\n  SELECT 2")
+        ]);
+    }
+
+    #[test]
+    fn create_model() {
+        let sql = "CREATE OR REPLACE MODEL m USING SRM OPTIONS (features 50, 'iterations' => 10, seed = -1) \
+                   AS SELECT subject, tr, bold FROM b";
+        let Kind::CreateModel(model) = parse(sql).unwrap().remove(0).kind else {
+            panic!("not a CREATE MODEL");
+        };
+        assert_eq!((model.name.as_str(), model.using.as_str()), ("m", "srm"));
+        assert!(model.or_replace && !model.if_not_exists);
+        let options: Vec<_> = model.options.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        assert_eq!(options, [("features", "50"), ("iterations", "10"), ("seed", "-1")]);
+        assert_eq!(model.query.to_string(), "SELECT subject, tr, bold FROM b");
+    }
+
+    #[test]
+    fn model_is_no_reserved_word() {
+        let statements = parse("CREATE TABLE model AS SELECT 1 AS models; SELECT models FROM model").unwrap();
+        assert!(statements.iter().all(|s| matches!(s.kind, Kind::Engine(_))));
+    }
+
+    #[test]
+    fn errors_say_where() {
+        for (sql, message) in [
+            ("CREATE MODEL m AS SELECT 1", "expected USING"),
+            ("CREATE MODEL m USING srm SELECT 1", "expected AS"),
+            ("CREATE MODEL m USING srm OPTIONS (k 1, k 2) AS SELECT 1", "twice"),
+            ("SHOW MODELS please", "expected end of statement, found please at Line: 1, Column: 13"),
+            ("SELECT 1 SELECT 2", "Line: 1"),
+        ] {
+            let error = parse(sql).unwrap_err().to_string();
+            assert!(error.contains(message), "{sql}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_shell_knows_when_to_ask_for_more() {
+        for sql in ["SELECT 1", "SELECT ';", "SELECT 1; SELECT", "SELECT 1 /* ;"] {
+            assert!(is_incomplete(sql), "{sql}");
+        }
+        for sql in ["", "  ", "SELECT 1;", "SELECT ';'; ", "SELECT 1; -- done"] {
+            assert!(!is_incomplete(sql), "{sql}");
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! From a statement to DataFusion's logical plan.
+//!
+//! DataFusion plans without waiting, but the columns of `read_bold('…')` are known
+//! only after looking at the files. So the calls are collected from the syntax tree
+//! first, their files are looked at on blocking threads, and the planner then finds
+//! the tables ready.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use datafusion::catalog::TableProvider;
+use datafusion::common::{DFSchema, Result, ScalarValue, plan_err};
+use datafusion::datasource::provider_as_source;
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::planner::{
+    PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning,
+};
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
+use datafusion::sql::parser::{CopyToSource, Statement as EngineStatement};
+use datafusion::sql::sqlparser::ast::{
+    FunctionArg, ObjectName, TableFactor, Visit, Visitor,
+};
+
+use crate::readers::{self, scan::FileTable};
+
+/// Plans one of DataFusion's statements.
+pub async fn plan(state: &SessionState, statement: EngineStatement) -> Result<LogicalPlan> {
+    let mut calls = Calls::default();
+    collect(&statement, &mut calls);
+    let mut tables = HashMap::new();
+    for call in calls.0 {
+        if !tables.contains_key(&call.text) {
+            let table = open(&call).await?;
+            tables.insert(call.text, table);
+        }
+    }
+    let mut state = state.clone();
+    state.register_relation_planner(Arc::new(ReaderPlanner { tables }))?;
+    state.statement_to_plan(statement).await
+}
+
+/// A call of a reader, as written.
+struct Call {
+    function: String,
+    args: Vec<FunctionArg>,
+    /// The call's text, by which the planner finds its table again.
+    text: String,
+}
+
+#[derive(Default)]
+struct Calls(Vec<Call>);
+
+impl Visitor for Calls {
+    type Break = ();
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
+        if let Some(call) = reader_call(factor) {
+            self.0.push(call);
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn collect(statement: &EngineStatement, calls: &mut Calls) {
+    // The visitor never breaks off.
+    let _ = match statement {
+        EngineStatement::Statement(statement) => statement.visit(calls),
+        EngineStatement::CopyTo(copy) => match &copy.source {
+            CopyToSource::Query(query) => query.visit(calls),
+            CopyToSource::Relation(_) => ControlFlow::Continue(()),
+        },
+        EngineStatement::Explain(explain) => {
+            collect(&explain.statement, calls);
+            ControlFlow::Continue(())
+        }
+        EngineStatement::CreateExternalTable(_) | EngineStatement::Reset(_) => {
+            ControlFlow::Continue(())
+        }
+    };
+}
+
+fn reader_call(factor: &TableFactor) -> Option<Call> {
+    let (name, args) = call_parts(factor)?;
+    let function = function_name(name)?;
+    readers::by_function(&function)?;
+    Some(Call {
+        text: call_text(&function, args),
+        args: args.to_vec(),
+        function,
+    })
+}
+
+fn call_parts(factor: &TableFactor) -> Option<(&ObjectName, &[FunctionArg])> {
+    match factor {
+        TableFactor::Table {
+            name,
+            args: Some(args),
+            ..
+        } => Some((name, &args.args)),
+        TableFactor::Function { name, args, .. } => Some((name, args)),
+        _ => None,
+    }
+}
+
+fn function_name(name: &ObjectName) -> Option<String> {
+    match name.0.as_slice() {
+        [part] => Some(part.as_ident()?.value.to_lowercase()),
+        _ => None,
+    }
+}
+
+fn call_text(function: &str, args: &[FunctionArg]) -> String {
+    let args: Vec<_> = args.iter().map(ToString::to_string).collect();
+    format!("{function}({})", args.join(", "))
+}
+
+async fn open(call: &Call) -> Result<Arc<dyn TableProvider>> {
+    let Some(format) = readers::by_function(&call.function) else {
+        return plan_err!("there is no reader {}", call.function);
+    };
+    let (paths, options) = readers::call::arguments(format.as_ref(), &call.args)?;
+    readers::open(format, paths, options).await
+}
+
+/// Puts the tables of reader calls into plans.
+#[derive(Debug)]
+struct ReaderPlanner {
+    tables: HashMap<String, Arc<dyn TableProvider>>,
+}
+
+impl RelationPlanner for ReaderPlanner {
+    fn plan_relation(
+        &self,
+        relation: TableFactor,
+        _context: &mut dyn RelationPlannerContext,
+    ) -> Result<RelationPlanning> {
+        let Some(call) = reader_call(&relation) else {
+            return Ok(RelationPlanning::Original(Box::new(relation)));
+        };
+        let Some(table) = self.tables.get(&call.text) else {
+            return plan_err!("{}: the files were not looked at", call.text);
+        };
+        let plan =
+            LogicalPlanBuilder::scan(call.function, provider_as_source(Arc::clone(table)), None)?
+                .build()?;
+        let alias = match relation {
+            TableFactor::Table { alias, .. } | TableFactor::Function { alias, .. } => alias,
+            _ => None,
+        };
+        Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(
+            plan, alias,
+        ))))
+    }
+}
