@@ -54,7 +54,10 @@ pub fn vector_width(data_type: &DataType) -> Option<usize> {
 /// Whether every value of this element type fits a Float32.
 pub fn fits_f32(element: &DataType) -> bool {
     use DataType::{Float16, Float32, Int8, Int16, Null, UInt8, UInt16};
-    matches!(element, Float32 | Float16 | Int8 | UInt8 | Int16 | UInt16 | Null)
+    matches!(
+        element,
+        Float32 | Float16 | Int8 | UInt8 | Int16 | UInt16 | Null
+    )
 }
 
 /// A vector column as rows of floats of one type (`Float32Type` or `Float64Type`).
@@ -121,7 +124,10 @@ impl<T: ArrowPrimitiveType> Vectors<T> {
     }
 
     /// The number of rows, NULL ones included.
-    #[expect(clippy::len_without_is_empty, reason = "nobody asks whether a batch is empty")]
+    #[expect(
+        clippy::len_without_is_empty,
+        reason = "nobody asks whether a batch is empty"
+    )]
     pub fn len(&self) -> usize {
         self.len
     }
