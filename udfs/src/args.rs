@@ -6,11 +6,12 @@
 //! at planning and at run time, for scalar, aggregate and window functions alike.
 
 use std::borrow::Cow;
+use std::fmt::Write;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array, RecordBatch, RecordBatchOptions};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, Float64Type, Schema};
+use arrow::datatypes::{DataType, Field, Float32Type, Float64Type, Schema};
 use datafusion::common::{Result, ScalarValue, exec_err, plan_err};
 use datafusion::logical_expr::{ColumnarValue, Signature, TypeSignature, Volatility};
 use datafusion::physical_expr::PhysicalExpr;
@@ -142,24 +143,6 @@ impl Parameters {
         })
     }
 
-    /// The argument at `index` as Float64 values: one a row, or one alone where it is
-    /// a constant.
-    ///
-    /// # Errors
-    /// When it is not of a number type.
-    pub fn numbers(&self, args: &[ColumnarValue], index: usize) -> Result<Option<Float64Array>> {
-        let column = match args.get(index) {
-            None => return Ok(None),
-            Some(ColumnarValue::Array(column)) => Arc::clone(column),
-            Some(ColumnarValue::Scalar(value)) => value.to_array()?,
-        };
-        Ok(Some(
-            cast(&column, &DataType::Float64)?
-                .as_primitive::<Float64Type>()
-                .clone(),
-        ))
-    }
-
     /// `tr_index(time, tr [, start])`
     fn usage(&self) -> String {
         let names: Vec<&str> = self.list.iter().map(|(name, _)| *name).collect();
@@ -177,12 +160,8 @@ impl Parameters {
 impl Kind {
     fn coerce(self, given: &DataType) -> Option<DataType> {
         let keep = || Some(given.clone());
-        let is_text = |t: &DataType| {
-            matches!(
-                t,
-                DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View
-            )
-        };
+        let is_text =
+            |t: &DataType| matches!(t, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
         match (self, given) {
             (Kind::Any, _) => keep(),
             (Kind::Vector, DataType::Null) => Some(crate::vectors::vector_type(None)),
@@ -220,6 +199,11 @@ pub struct Arguments<'a> {
 }
 
 impl Arguments<'_> {
+    /// Whether the argument was given, not NULL, and as a constant.
+    pub fn is_constant(&self, name: &str) -> bool {
+        matches!(self.value(name), Ok(Some(_)))
+    }
+
     /// A number.
     pub fn f64(&self, name: &str) -> Result<Option<f64>> {
         let Some(value) = self.value(name)? else {
@@ -300,7 +284,9 @@ impl Arguments<'_> {
             return self.wrong(name, Kind::Numbers, value);
         }
         let numbers = cast(&list, &DataType::Float64)?;
-        Ok(Some(numbers.as_primitive::<Float64Type>().values().to_vec()))
+        Ok(Some(
+            numbers.as_primitive::<Float64Type>().values().to_vec(),
+        ))
     }
 
     /// The value of an argument that must be there:
@@ -338,6 +324,54 @@ impl Arguments<'_> {
             kind.description()
         )
     }
+}
+
+/// A number argument as Float64 values: one a row, or one alone where it is a constant.
+///
+/// A Float32 stands for the decimal number that it prints as: a time of 18.72 s is
+/// 18.72, not 18.719999313.
+///
+/// # Errors
+/// When it is not of a number type.
+pub fn numbers(argument: &ColumnarValue) -> Result<Float64Array> {
+    let column = match argument {
+        ColumnarValue::Array(column) => Arc::clone(column),
+        ColumnarValue::Scalar(value) => value.to_array()?,
+    };
+    if let Some(singles) = column.as_primitive_opt::<Float32Type>() {
+        let mut text = String::new();
+        return Ok(singles.unary(|single| {
+            text.clear();
+            // Writing to a string cannot fail, and what it printed it parses.
+            let _ = write!(text, "{single}");
+            text.parse().unwrap_or(f64::from(single))
+        }));
+    }
+    Ok(cast(&column, &DataType::Float64)?
+        .as_primitive::<Float64Type>()
+        .clone())
+}
+
+/// What a scalar function gives back for `values`, of which there is one if all its
+/// arguments were constants.
+pub fn result_of(args: &[ColumnarValue], values: ArrayRef) -> Result<ColumnarValue> {
+    let constant = args.iter().all(|a| matches!(a, ColumnarValue::Scalar(_)));
+    if constant && values.len() == 1 {
+        return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(
+            &values, 0,
+        )?));
+    }
+    Ok(ColumnarValue::Array(values))
+}
+
+/// The number of rows to compute: one if all arguments are constants.
+pub fn rows_of(args: &[ColumnarValue]) -> usize {
+    args.iter()
+        .find_map(|arg| match arg {
+            ColumnarValue::Array(column) => Some(column.len()),
+            ColumnarValue::Scalar(_) => None,
+        })
+        .unwrap_or(1)
 }
 
 /// The value of an expression that needs no columns.
@@ -386,8 +420,9 @@ mod tests {
             [crate::vectors::vector_type(None), DataType::Int64]
         );
         assert!(
-            message(PARAMETERS.coerce(std::slice::from_ref(&vector)))
-                .contains("f: the argument tr is missing; it is called as f(x, tr [, n] [, model] [, delays])")
+            message(PARAMETERS.coerce(std::slice::from_ref(&vector))).contains(
+                "f: the argument tr is missing; it is called as f(x, tr [, n] [, model] [, delays])"
+            )
         );
         assert!(
             message(PARAMETERS.coerce(&[vector, DataType::Utf8]))
@@ -409,7 +444,10 @@ mod tests {
         assert_eq!(args.str("model").unwrap(), None);
         assert_eq!(args.f64s("delays").unwrap(), None);
         assert!(message(args.f64("x")).contains("f: x must be a constant"));
-        assert!(message(args.required("model", args.str("model").unwrap())).contains("model must be given"));
+        assert!(
+            message(args.required("model", args.str("model").unwrap()))
+                .contains("model must be given")
+        );
 
         let half = ScalarValue::from(0.5);
         let text = ScalarValue::from("a");

@@ -6,8 +6,18 @@
 //! ```
 
 pub mod args;
+pub mod hrf_convolve;
+pub mod interpolate;
+pub mod kernels;
 pub mod register;
+pub mod run_window;
+pub mod time;
 pub mod vectors;
+
+/// Where `#[user_doc]` looks for its types.
+pub(crate) mod datafusion_doc {
+    pub use datafusion::logical_expr::{DocSection, Documentation, DocumentationBuilder};
+}
 
 use datafusion::prelude::SessionContext;
 

@@ -2,6 +2,9 @@
 
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 
+use crate::hrf_convolve::hrf_convolve;
+use crate::interpolate::interpolate;
+
 /// Functions of one row.
 pub fn scalars() -> Vec<ScalarUDF> {
     vec![
@@ -27,7 +30,10 @@ pub fn aggregates() -> Vec<AggregateUDF> {
 /// Functions of a run of rows in order: `OVER (PARTITION BY subject, run ORDER BY tr)`.
 pub fn windows() -> Vec<WindowUDF> {
     vec![
+        // Time
+        interpolate(),
         // Response
+        hrf_convolve(),
         // Signal
     ]
 }

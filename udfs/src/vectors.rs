@@ -17,6 +17,9 @@ use arrow::datatypes::{DataType, Field};
 use datafusion::common::{Result, exec_datafusion_err, exec_err};
 use datafusion::logical_expr::ColumnarValue;
 
+/// The field metadata in which an embedding column remembers the model that made it.
+pub const MODEL_METADATA: &str = "voxql.model";
+
 /// The type of a vector column: `FixedSizeList<Float32, width>` where the width is
 /// known, else `List<Float32>`. The child field is `item`, nullable.
 pub fn vector_type(width: Option<usize>) -> DataType {
@@ -46,6 +49,15 @@ pub fn vector_width(data_type: &DataType) -> Option<usize> {
         DataType::FixedSizeList(_, width) => usize::try_from(*width).ok(),
         _ => None,
     }
+}
+
+/// Whether every value of this element type fits a Float32.
+pub fn fits_f32(element: &DataType) -> bool {
+    use DataType::{Float16, Float32, Int8, Int16, Null, UInt8, UInt16};
+    matches!(
+        element,
+        Float32 | Float16 | Int8 | UInt8 | Int16 | UInt16 | Null
+    )
 }
 
 /// A vector column as rows of floats of one type (`Float32Type` or `Float64Type`).
@@ -112,7 +124,10 @@ impl<T: ArrowPrimitiveType> Vectors<T> {
     }
 
     /// The number of rows, NULL ones included.
-    #[expect(clippy::len_without_is_empty, reason = "nobody asks whether a batch is empty")]
+    #[expect(
+        clippy::len_without_is_empty,
+        reason = "nobody asks whether a batch is empty"
+    )]
     pub fn len(&self) -> usize {
         self.len
     }
