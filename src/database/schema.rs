@@ -1,7 +1,6 @@
 //! The database directory as DataFusion's schema: every look-up looks at the disk,
 //! so what another process has published is there at once.
 
-use std::any::Any;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};

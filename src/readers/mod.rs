@@ -14,6 +14,7 @@ pub mod bids;
 pub mod call;
 pub mod files;
 pub mod format;
+pub mod nifti;
 pub mod scan;
 
 use format::{Format, Options};

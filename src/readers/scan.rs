@@ -82,7 +82,7 @@ impl FileTable {
 
         let entities: Vec<_> = kept.iter().map(|path| bids::entities(path)).collect();
         let mut keys: Vec<&'static str> = Vec::new();
-        for &name in bids::ENTITY_NAMES {
+        for (_, name) in bids::ENTITIES {
             let present = entities.iter().any(|e| e.iter().any(|(key, _)| *key == name));
             if present || USUAL_KEYS.contains(&name) {
                 keys.push(name);

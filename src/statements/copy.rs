@@ -10,10 +10,9 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::Result;
-use datafusion::common::file_options::file_type::FileType;
 use datafusion::datasource::file_format::{format_as_file_type, parquet::ParquetFormatFactory};
+use datafusion::logical_expr::dml::CopyTo;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
-use datafusion::logical_expr::logical_plan::CopyTo;
 
 /// A plan that writes the rows of `input` into the one file `path`.
 pub fn write_parquet(input: LogicalPlan, path: &str) -> Result<LogicalPlan> {

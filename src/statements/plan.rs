@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
-use datafusion::common::{DFSchema, Result, ScalarValue, plan_err};
+use datafusion::common::{Result, plan_err};
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::planner::{
@@ -22,7 +22,7 @@ use datafusion::sql::sqlparser::ast::{
     FunctionArg, ObjectName, TableFactor, Visit, Visitor,
 };
 
-use crate::readers::{self, scan::FileTable};
+use crate::readers;
 
 /// Plans one of DataFusion's statements.
 pub async fn plan(state: &SessionState, statement: EngineStatement) -> Result<LogicalPlan> {

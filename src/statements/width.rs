@@ -4,7 +4,7 @@
 //! of them 7.5 GB. So each query's batch size follows from its widest row.
 
 use arrow::datatypes::{DataType, Field};
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::logical_expr::LogicalPlan;
 
 const BATCH_BYTES: usize = 8 << 20;
