@@ -160,12 +160,8 @@ impl Parameters {
 impl Kind {
     fn coerce(self, given: &DataType) -> Option<DataType> {
         let keep = || Some(given.clone());
-        let is_text = |t: &DataType| {
-            matches!(
-                t,
-                DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View
-            )
-        };
+        let is_text =
+            |t: &DataType| matches!(t, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
         match (self, given) {
             (Kind::Any, _) => keep(),
             (Kind::Vector, DataType::Null) => Some(crate::vectors::vector_type(None)),
@@ -288,7 +284,9 @@ impl Arguments<'_> {
             return self.wrong(name, Kind::Numbers, value);
         }
         let numbers = cast(&list, &DataType::Float64)?;
-        Ok(Some(numbers.as_primitive::<Float64Type>().values().to_vec()))
+        Ok(Some(
+            numbers.as_primitive::<Float64Type>().values().to_vec(),
+        ))
     }
 
     /// The value of an argument that must be there:
@@ -359,7 +357,9 @@ pub fn numbers(argument: &ColumnarValue) -> Result<Float64Array> {
 pub fn result_of(args: &[ColumnarValue], values: ArrayRef) -> Result<ColumnarValue> {
     let constant = args.iter().all(|a| matches!(a, ColumnarValue::Scalar(_)));
     if constant && values.len() == 1 {
-        return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&values, 0)?));
+        return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(
+            &values, 0,
+        )?));
     }
     Ok(ColumnarValue::Array(values))
 }
@@ -420,8 +420,9 @@ mod tests {
             [crate::vectors::vector_type(None), DataType::Int64]
         );
         assert!(
-            message(PARAMETERS.coerce(std::slice::from_ref(&vector)))
-                .contains("f: the argument tr is missing; it is called as f(x, tr [, n] [, model] [, delays])")
+            message(PARAMETERS.coerce(std::slice::from_ref(&vector))).contains(
+                "f: the argument tr is missing; it is called as f(x, tr [, n] [, model] [, delays])"
+            )
         );
         assert!(
             message(PARAMETERS.coerce(&[vector, DataType::Utf8]))
@@ -443,7 +444,10 @@ mod tests {
         assert_eq!(args.str("model").unwrap(), None);
         assert_eq!(args.f64s("delays").unwrap(), None);
         assert!(message(args.f64("x")).contains("f: x must be a constant"));
-        assert!(message(args.required("model", args.str("model").unwrap())).contains("model must be given"));
+        assert!(
+            message(args.required("model", args.str("model").unwrap()))
+                .contains("model must be given")
+        );
 
         let half = ScalarValue::from(0.5);
         let text = ScalarValue::from("a");

@@ -2,16 +2,20 @@
 
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 
+use crate::{distance, tr_index, tr_time, vector_aggregates, vector_concat, vector_normalize};
+
 /// Functions of one row.
 pub fn scalars() -> Vec<ScalarUDF> {
     vec![
         // Time
+        tr_index::udf(),
+        tr_time::udf(),
         // Vectors
-        // Response
-        // Audio
-        // Text
-        // Brain
-        // Search
+        vector_concat::udf(),
+        vector_normalize::udf(),
+        distance::cosine_distance(),
+        distance::l2_distance(),
+        distance::inner_product(),
     ]
 }
 
@@ -19,15 +23,15 @@ pub fn scalars() -> Vec<ScalarUDF> {
 pub fn aggregates() -> Vec<AggregateUDF> {
     vec![
         // Vectors
-        // Response
-        // Brain
+        vector_aggregates::vector_avg(),
+        vector_aggregates::vector_sum(),
+        vector_aggregates::vector_std(),
+        vector_aggregates::vector_min(),
+        vector_aggregates::vector_max(),
     ]
 }
 
 /// Functions of a run of rows in order: `OVER (PARTITION BY subject, run ORDER BY tr)`.
 pub fn windows() -> Vec<WindowUDF> {
-    vec![
-        // Response
-        // Signal
-    ]
+    vec![]
 }

@@ -65,7 +65,11 @@ mod tests {
         for k in 0..200_000i64 {
             // k / fps s, rounded half up to ns; it is never a half for 25 and 30.
             let time = (2 * k * 1_000_000_000 + fps) / (2 * fps);
-            assert_eq!(index(k as f64 / fps as f64, seconds), time / tr, "frame {k}");
+            assert_eq!(
+                index(k as f64 / fps as f64, seconds),
+                time / tr,
+                "frame {k}"
+            );
             assert_eq!(index(k as f64 * seconds, seconds), k, "volume {k}");
             let start = time_of(k as f64, tr, 0).unwrap();
             assert_eq!(index(start, seconds), k, "start of volume {k}");

@@ -54,7 +54,10 @@ pub fn vector_width(data_type: &DataType) -> Option<usize> {
 /// Whether every value of this element type fits a Float32.
 pub fn fits_f32(element: &DataType) -> bool {
     use DataType::{Float16, Float32, Int8, Int16, Null, UInt8, UInt16};
-    matches!(element, Float32 | Float16 | Int8 | UInt8 | Int16 | UInt16 | Null)
+    matches!(
+        element,
+        Float32 | Float16 | Int8 | UInt8 | Int16 | UInt16 | Null
+    )
 }
 
 /// A vector column as rows of floats of one type (`Float32Type` or `Float64Type`).
@@ -65,6 +68,8 @@ pub struct Vectors<T: ArrowPrimitiveType> {
     shape: Shape,
     nulls: Option<NullBuffer>,
     len: usize,
+    /// Row 0 stands for every row.
+    constant: bool,
 }
 
 enum Shape {
@@ -106,22 +111,30 @@ impl<T: ArrowPrimitiveType> Vectors<T> {
             shape,
             nulls: column.nulls().cloned(),
             len: column.len(),
+            constant: false,
         })
     }
 
-    /// Reads an argument of a scalar function; a constant is a column of one row.
+    /// Reads an argument of a scalar function. A constant is a column of one row, which
+    /// it gives whatever row is asked for.
     ///
     /// # Errors
     /// When the argument is not a list of numbers.
     pub fn from_argument(function: &str, argument: &ColumnarValue) -> Result<Self> {
         match argument {
             ColumnarValue::Array(column) => Self::try_new(function, column),
-            ColumnarValue::Scalar(value) => Self::try_new(function, &value.to_array()?),
+            ColumnarValue::Scalar(value) => Ok(Self {
+                constant: true,
+                ..Self::try_new(function, &value.to_array()?)?
+            }),
         }
     }
 
     /// The number of rows, NULL ones included.
-    #[expect(clippy::len_without_is_empty, reason = "nobody asks whether a batch is empty")]
+    #[expect(
+        clippy::len_without_is_empty,
+        reason = "nobody asks whether a batch is empty"
+    )]
     pub fn len(&self) -> usize {
         self.len
     }
@@ -136,7 +149,8 @@ impl<T: ArrowPrimitiveType> Vectors<T> {
 
     /// Whether the vector of row `i` is NULL.
     pub fn is_null(&self, i: usize) -> bool {
-        self.nulls.as_ref().is_some_and(|nulls| nulls.is_null(i))
+        let nulls = self.nulls.as_ref();
+        nulls.is_some_and(|nulls| nulls.is_null(self.at(i)))
     }
 
     /// The values of row `i`; None where the vector is NULL.
@@ -156,8 +170,17 @@ impl<T: ArrowPrimitiveType> Vectors<T> {
         let (start, end) = self.bounds(i);
         self.values
             .nulls()
+            .filter(|nulls| nulls.null_count() > 0)
             .map(|nulls| nulls.slice(start, end - start))
             .filter(|row| row.null_count() > 0)
+    }
+
+    /// The elements of row `i`, None where one is missing; none at all where the
+    /// vector is NULL.
+    pub fn elements(&self, i: usize) -> impl Iterator<Item = Option<T::Native>> {
+        let (start, end) = self.bounds(i);
+        let end = if self.is_null(i) { start } else { end };
+        (start..end).map(|at| self.values.is_valid(at).then(|| self.values.value(at)))
     }
 
     /// The same rows with `value` (often NaN) where an element was missing.
@@ -173,7 +196,12 @@ impl<T: ArrowPrimitiveType> Vectors<T> {
         }
     }
 
+    fn at(&self, i: usize) -> usize {
+        if self.constant { 0 } else { i }
+    }
+
     fn bounds(&self, i: usize) -> (usize, usize) {
+        let i = self.at(i);
         match &self.shape {
             Shape::Fixed(width) => (i * width, (i + 1) * width),
             Shape::Ragged(offsets) => (offsets[i], offsets[i + 1]),
