@@ -431,7 +431,7 @@ impl GroupsAccumulator for State {
             stats: VectorStats::new(self.statistic),
         };
         let groups: Vec<usize> = (0..values[0].len()).collect();
-        rows.update_batch(values, &groups, opt_filter, groups.len())?;
+        GroupsAccumulator::update_batch(&mut rows, values, &groups, opt_filter, groups.len())?;
         rows.states(&rows.stats)
     }
 

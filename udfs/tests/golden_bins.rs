@@ -11,7 +11,9 @@ mod common;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, FixedSizeListArray, Float32Array, Float64Array, RecordBatch};
+use arrow::array::{
+    ArrayRef, AsArray, FixedSizeListArray, Float32Array, Float64Array, RecordBatch,
+};
 use arrow::datatypes::{DataType, Field, Float32Type, Int64Type};
 use datafusion::prelude::SessionContext;
 
@@ -96,5 +98,7 @@ async fn means_per_volume() {
     assert!(compared > 100, "only {compared} bins were compared");
     let edges = moved_in.remove("edges/bin").unwrap();
     assert!(edges > 0, "the edges cases are there to differ");
-    println!("{compared} bins compared; samples moved by floating point: {edges} in edges, {moved_in:?}");
+    println!(
+        "{compared} bins compared; samples moved by floating point: {edges} in edges, {moved_in:?}"
+    );
 }

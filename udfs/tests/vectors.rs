@@ -74,8 +74,14 @@ async fn aggregates_agree_with_scalar_ones() {
             assert_eq!(rows.column(0).data_type(), &vector_type(Some(4)));
             for i in 0..rows.num_rows() {
                 let got = rows.column(0).as_fixed_size_list().value(i);
-                for (j, x) in got.as_primitive::<Float32Type>().values().iter().enumerate() {
-                    let want = arrow::compute::cast(rows.column(j + 1), &DataType::Float64).unwrap();
+                for (j, x) in got
+                    .as_primitive::<Float32Type>()
+                    .values()
+                    .iter()
+                    .enumerate()
+                {
+                    let want =
+                        arrow::compute::cast(rows.column(j + 1), &DataType::Float64).unwrap();
                     let want = want.as_primitive::<Float64Type>().value(i);
                     assert!(
                         (f64::from(*x) - want).abs() < 1e-4,
@@ -123,9 +129,15 @@ async fn widths() {
     .await;
     assert_eq!(lists.column(0).data_type(), &vector_type(None));
     let message = error(&ctx, &format!("SELECT vector_avg(v) FROM {rows}")).await;
-    assert!(message.contains("vector_avg: a group holds vectors of 2 and of 1 elements"), "{message}");
+    assert!(
+        message.contains("vector_avg: a group holds vectors of 2 and of 1 elements"),
+        "{message}"
+    );
     let message = error(&ctx, "SELECT cosine_distance([1, 2], [1])").await;
-    assert!(message.contains("cannot compare vectors of 2 and of 1 elements"), "{message}");
+    assert!(
+        message.contains("cannot compare vectors of 2 and of 1 elements"),
+        "{message}"
+    );
 }
 
 /// The column by column and the column to constant paths are one function.
@@ -154,8 +166,15 @@ async fn models_are_remembered_and_not_mixed() {
         "SELECT cosine_distance(a.v, b.v) FROM a JOIN b ON a.g = b.g",
     )
     .await;
-    assert!(message.contains("made by model minilm, the other by model clip"), "{message}");
-    collect(&ctx, "SELECT cosine_distance(v, v), cosine_distance(v, [1, 2, 3, 4]) FROM a").await;
+    assert!(
+        message.contains("made by model minilm, the other by model clip"),
+        "{message}"
+    );
+    collect(
+        &ctx,
+        "SELECT cosine_distance(v, v), cosine_distance(v, [1, 2, 3, 4]) FROM a",
+    )
+    .await;
 
     for (expression, kept) in [
         ("vector_avg(v)", true),
@@ -191,9 +210,11 @@ fn documentation_is_complete() {
         let document = document.unwrap_or_else(|| panic!("{name} has no documentation"));
         let label = document.doc_section.label;
         assert!(
-            ["Time", "Vector", "Response", "Signal", "Audio", "Text", "Brain", "Search"]
-                .iter()
-                .any(|known| label == format!("{known} Functions")),
+            [
+                "Time", "Vector", "Response", "Signal", "Audio", "Text", "Brain", "Search"
+            ]
+            .iter()
+            .any(|known| label == format!("{known} Functions")),
             "{name} is in section {label}"
         );
     }
