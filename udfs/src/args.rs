@@ -340,12 +340,13 @@ pub fn numbers(argument: &ColumnarValue) -> Result<Float64Array> {
     };
     if let Some(singles) = column.as_primitive_opt::<Float32Type>() {
         let mut text = String::new();
-        return Ok(singles.unary(|single| {
+        let mut printed = |single: f32| {
             text.clear();
             // Writing to a string cannot fail, and what it printed it parses.
             let _ = write!(text, "{single}");
             text.parse().unwrap_or(f64::from(single))
-        }));
+        };
+        return Ok(singles.iter().map(|x| x.map(&mut printed)).collect());
     }
     Ok(cast(&column, &DataType::Float64)?
         .as_primitive::<Float64Type>()

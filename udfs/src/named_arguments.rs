@@ -105,9 +105,9 @@ fn position(function: &str, parameters: &[String], argument: &Ident) -> Result<u
     }
     let known = parameters.join(", ");
     match closest(parameters, &wanted) {
-        Some(close) => plan_err!(
-            "{function} has no argument {wanted}; did you mean {close}? It takes {known}"
-        ),
+        Some(close) => {
+            plan_err!("{function} has no argument {wanted}; did you mean {close}? It takes {known}")
+        }
         None => Err(plan_datafusion_err!(
             "{function} has no argument {wanted}. It takes {known}"
         )),
@@ -163,6 +163,10 @@ mod tests {
             "tr_index has no argument strat; did you mean start? It takes time, tr, start"
         ));
         let error = completed("SELECT tr_index(time, repetition_time => 1)").unwrap_err();
-        assert!(error.to_string().contains("no argument repetition_time. It takes"));
+        assert!(
+            error
+                .to_string()
+                .contains("no argument repetition_time. It takes")
+        );
     }
 }

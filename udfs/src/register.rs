@@ -4,17 +4,20 @@ use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 
 use crate::hrf_convolve::hrf_convolve;
 use crate::interpolate::interpolate;
+use crate::{distance, tr_index, tr_time, vector_aggregates, vector_concat, vector_normalize};
 
 /// Functions of one row.
 pub fn scalars() -> Vec<ScalarUDF> {
     vec![
         // Time
+        tr_index::udf(),
+        tr_time::udf(),
         // Vectors
-        // Response
-        // Audio
-        // Text
-        // Brain
-        // Search
+        vector_concat::udf(),
+        vector_normalize::udf(),
+        distance::cosine_distance(),
+        distance::l2_distance(),
+        distance::inner_product(),
     ]
 }
 
@@ -22,8 +25,11 @@ pub fn scalars() -> Vec<ScalarUDF> {
 pub fn aggregates() -> Vec<AggregateUDF> {
     vec![
         // Vectors
-        // Response
-        // Brain
+        vector_aggregates::vector_avg(),
+        vector_aggregates::vector_sum(),
+        vector_aggregates::vector_std(),
+        vector_aggregates::vector_min(),
+        vector_aggregates::vector_max(),
     ]
 }
 
@@ -36,4 +42,5 @@ pub fn windows() -> Vec<WindowUDF> {
         hrf_convolve(),
         // Signal
     ]
+    vec![]
 }

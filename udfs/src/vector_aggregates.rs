@@ -23,17 +23,29 @@ use crate::vectors::{
     MODEL_METADATA, VectorBuilder, Vectors, element_type, fits_f32, vector_type, vector_width,
 };
 
-/// The five aggregates.
-pub fn udafs() -> Vec<AggregateUDF> {
-    [&AVG, &SUM, &STD, &MIN, &MAX]
-        .into_iter()
-        .map(|function| {
-            AggregateUDF::from(VectorAggregate {
-                function,
-                signature: function.parameters.signature(Volatility::Immutable),
-            })
-        })
-        .collect()
+/// The aggregate `vector_avg`.
+pub fn vector_avg() -> AggregateUDF {
+    VectorAggregate::udaf(&AVG)
+}
+
+/// The aggregate `vector_sum`.
+pub fn vector_sum() -> AggregateUDF {
+    VectorAggregate::udaf(&SUM)
+}
+
+/// The aggregate `vector_std`.
+pub fn vector_std() -> AggregateUDF {
+    VectorAggregate::udaf(&STD)
+}
+
+/// The aggregate `vector_min`.
+pub fn vector_min() -> AggregateUDF {
+    VectorAggregate::udaf(&MIN)
+}
+
+/// The aggregate `vector_max`.
+pub fn vector_max() -> AggregateUDF {
+    VectorAggregate::udaf(&MAX)
 }
 
 /// What tells the five apart.
@@ -154,6 +166,13 @@ impl std::hash::Hash for VectorAggregate {
 }
 
 impl VectorAggregate {
+    fn udaf(function: &'static Function) -> AggregateUDF {
+        AggregateUDF::from(Self {
+            function,
+            signature: function.parameters.signature(Volatility::Immutable),
+        })
+    }
+
     fn state_of(&self, args: &AccumulatorArgs) -> Result<State> {
         if args.is_distinct {
             return exec_err!("{} does not take DISTINCT", self.name());
@@ -412,7 +431,7 @@ impl GroupsAccumulator for State {
             stats: VectorStats::new(self.statistic),
         };
         let groups: Vec<usize> = (0..values[0].len()).collect();
-        rows.update_batch(values, &groups, opt_filter, groups.len())?;
+        GroupsAccumulator::update_batch(&mut rows, values, &groups, opt_filter, groups.len())?;
         rows.states(&rows.stats)
     }
 

@@ -68,6 +68,8 @@ pub struct Vectors<T: ArrowPrimitiveType> {
     shape: Shape,
     nulls: Option<NullBuffer>,
     len: usize,
+    /// Row 0 stands for every row.
+    constant: bool,
 }
 
 enum Shape {
@@ -109,17 +111,22 @@ impl<T: ArrowPrimitiveType> Vectors<T> {
             shape,
             nulls: column.nulls().cloned(),
             len: column.len(),
+            constant: false,
         })
     }
 
-    /// Reads an argument of a scalar function; a constant is a column of one row.
+    /// Reads an argument of a scalar function. A constant is a column of one row, which
+    /// it gives whatever row is asked for.
     ///
     /// # Errors
     /// When the argument is not a list of numbers.
     pub fn from_argument(function: &str, argument: &ColumnarValue) -> Result<Self> {
         match argument {
             ColumnarValue::Array(column) => Self::try_new(function, column),
-            ColumnarValue::Scalar(value) => Self::try_new(function, &value.to_array()?),
+            ColumnarValue::Scalar(value) => Ok(Self {
+                constant: true,
+                ..Self::try_new(function, &value.to_array()?)?
+            }),
         }
     }
 
@@ -142,7 +149,8 @@ impl<T: ArrowPrimitiveType> Vectors<T> {
 
     /// Whether the vector of row `i` is NULL.
     pub fn is_null(&self, i: usize) -> bool {
-        self.nulls.as_ref().is_some_and(|nulls| nulls.is_null(i))
+        let nulls = self.nulls.as_ref();
+        nulls.is_some_and(|nulls| nulls.is_null(self.at(i)))
     }
 
     /// The values of row `i`; None where the vector is NULL.
@@ -162,8 +170,17 @@ impl<T: ArrowPrimitiveType> Vectors<T> {
         let (start, end) = self.bounds(i);
         self.values
             .nulls()
+            .filter(|nulls| nulls.null_count() > 0)
             .map(|nulls| nulls.slice(start, end - start))
             .filter(|row| row.null_count() > 0)
+    }
+
+    /// The elements of row `i`, None where one is missing; none at all where the
+    /// vector is NULL.
+    pub fn elements(&self, i: usize) -> impl Iterator<Item = Option<T::Native>> {
+        let (start, end) = self.bounds(i);
+        let end = if self.is_null(i) { start } else { end };
+        (start..end).map(|at| self.values.is_valid(at).then(|| self.values.value(at)))
     }
 
     /// The same rows with `value` (often NaN) where an element was missing.
@@ -179,7 +196,12 @@ impl<T: ArrowPrimitiveType> Vectors<T> {
         }
     }
 
+    fn at(&self, i: usize) -> usize {
+        if self.constant { 0 } else { i }
+    }
+
     fn bounds(&self, i: usize) -> (usize, usize) {
+        let i = self.at(i);
         match &self.shape {
             Shape::Fixed(width) => (i * width, (i + 1) * width),
             Shape::Ragged(offsets) => (offsets[i], offsets[i + 1]),
