@@ -13,6 +13,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use csv::ByteRecord;
 use datafusion::common::{Result, exec_err};
 
+use super::bids::entities;
 use super::format::{BatchIterator, Description, FileScan, Format, Options, Parameter, file_error};
 
 /// Tab-separated events as BIDS has them.
@@ -25,13 +26,13 @@ use super::format::{BatchIterator, Description, FileScan, Format, Options, Param
 ///
 /// `n/a` and an empty cell are NULL. A column that one of several files lacks is NULL there.
 /// Numbers with leading zeros (`007`) are names and make a column Utf8.
-/// A column that is named as a key of the table (`path`, `subject`, `session`,
-/// `task`, `run`) is called `events_run` and so on, so that keys mean the
-/// same in every table; a warning says so.
+/// A column that is named as a key of the table is called `events_run` and so on, so
+/// that keys mean the same in every table; a warning says so. Keys are `path`,
+/// `subject`, `session`, `task`, `run` and the entities in the files' names.
 #[derive(Debug)]
 pub struct Events;
 
-/// Columns that every table of files has; see the scan.
+/// Key columns that every table of files has.
 const KEYS: [&str; 5] = ["path", "subject", "session", "task", "run"];
 
 /// The most rows in a batch, whatever its bytes.
@@ -59,6 +60,13 @@ impl Format for Events {
             ("onset".to_string(), Kind::Float),
             ("duration".to_string(), Kind::Float),
         ];
+        let mut keys = KEYS.to_vec();
+        keys.extend(
+            files
+                .iter()
+                .flat_map(|path| entities(path))
+                .map(|(column, _)| column),
+        );
         let mut kept = Vec::with_capacity(files.len());
         let mut renamed: Vec<String> = Vec::new();
         for path in files {
@@ -68,19 +76,18 @@ impl Format for Events {
             }
             let mut table = Table::open(&path)?;
             let kinds = table.kinds()?;
-            for (column, kind) in table.columns.iter().zip(kinds) {
-                if column.header != column.name && !renamed.contains(&column.header) {
+            for (header, kind) in table.headers.iter().zip(kinds) {
+                let name = column_name(header, &table.headers, &keys);
+                if name != *header && !renamed.contains(header) {
                     log::warn!(
-                        "{}: column {} has the name of a key; it is called {}",
-                        path.display(),
-                        column.header,
-                        column.name
+                        "{}: column {header} has the name of a key; it is called {name}",
+                        path.display()
                     );
-                    renamed.push(column.header.clone());
+                    renamed.push(header.clone());
                 }
-                match columns.iter_mut().find(|(name, _)| *name == column.name) {
-                    Some((_, known)) => *known = (*known).max(kind),
-                    None => columns.push((column.name.clone(), kind)),
+                match columns.iter_mut().find(|(known, _)| *known == name) {
+                    Some((_, widest)) => *widest = (*widest).max(kind),
+                    None => columns.push((name, kind)),
                 }
             }
             kept.push(path);
@@ -101,7 +108,10 @@ impl Format for Events {
             .schema
             .fields()
             .iter()
-            .map(|field| table.columns.iter().position(|c| c.name == *field.name()))
+            .map(|field| {
+                let place = |name: &str| table.headers.iter().position(|h| h == name);
+                place(field.name()).or_else(|| place(field.name().trim_start_matches(RENAMED)))
+            })
             .collect();
         Ok(Box::new(Batches {
             table,
@@ -147,19 +157,23 @@ impl Kind {
     }
 }
 
-/// A column of one file.
-struct Column {
-    /// Its name in the file.
-    header: String,
-    /// Its name in the table.
-    name: String,
+/// What stands before the name of a column that would be taken for a key.
+const RENAMED: &str = "events_";
+
+/// What a file's column is called in the table.
+fn column_name(header: &str, headers: &[String], keys: &[&str]) -> String {
+    let mut name = header.to_string();
+    while keys.contains(&name.as_str()) || (name != header && headers.contains(&name)) {
+        name.insert_str(0, RENAMED);
+    }
+    name
 }
 
 /// An open events file: its header is read, its rows are to come.
 struct Table {
     path: PathBuf,
     reader: csv::Reader<Box<dyn Read + Send>>,
-    columns: Vec<Column>,
+    headers: Vec<String>,
     record: ByteRecord,
 }
 
@@ -183,7 +197,7 @@ impl Table {
         let mut table = Self {
             path: path.to_path_buf(),
             reader,
-            columns: Vec::new(),
+            headers: Vec::new(),
             record: ByteRecord::new(),
         };
         table.read_header()?;
@@ -227,20 +241,7 @@ impl Table {
                 )));
             }
         }
-        self.columns = headers
-            .iter()
-            .map(|header| {
-                let mut name = header.clone();
-                while KEYS.contains(&name.as_str()) || (name != *header && headers.contains(&name))
-                {
-                    name = format!("events_{name}");
-                }
-                Column {
-                    header: header.clone(),
-                    name,
-                }
-            })
-            .collect();
+        self.headers = headers;
         Ok(())
     }
 
@@ -260,12 +261,12 @@ impl Table {
                  close the quotation, or double the mark",
             ));
         }
-        if !self.columns.is_empty() && self.record.len() != self.columns.len() {
+        if !self.headers.is_empty() && self.record.len() != self.headers.len() {
             return Err(self.line_error(format!(
                 "{} values for {} columns; values are separated by one tab each, \
                  and a missing one is n/a",
                 self.record.len(),
-                self.columns.len()
+                self.headers.len()
             )));
         }
         Ok(true)
@@ -297,17 +298,17 @@ impl Table {
             Ok(seconds) if seconds.is_finite() => Ok(Some(seconds)),
             _ => Err(self.line_error(format!(
                 "{} is {value:?}, not a number of seconds; write n/a where it is unknown",
-                self.columns[index].header
+                self.headers[index]
             ))),
         }
     }
 
     /// Reads all rows and says what each column holds.
     fn kinds(&mut self) -> Result<Vec<Kind>> {
-        let mut kinds = vec![Kind::Nothing; self.columns.len()];
+        let mut kinds = vec![Kind::Nothing; self.headers.len()];
         while self.next()? {
             for index in 0..kinds.len() {
-                if is_time(&self.columns[index].name) {
+                if is_time(&self.headers[index]) {
                     self.seconds(index)?;
                     kinds[index] = Kind::Float;
                 } else if let Some(value) = self.value(index)? {
@@ -405,7 +406,7 @@ impl Builder {
     fn append(&mut self, table: &Table, source: Option<usize>) -> Result<()> {
         let value = match source {
             Some(index) => {
-                if is_time(&table.columns[index].name) {
+                if is_time(&table.headers[index]) {
                     table.seconds(index)?; // for its error
                 }
                 table.value(index)?

@@ -21,7 +21,7 @@ pub struct Movie {
     file: File,
     length: u64,
     /// Ticks per second of the edit lists' durations.
-    timescale: u32,
+    pub timescale: u32,
     pub tracks: Vec<Track>,
 }
 
@@ -38,18 +38,18 @@ pub struct Track {
     /// point: (x, y) is shown at (a·x + c·y, b·x + d·y).
     pub matrix: [i32; 4],
     /// Ticks per second of the sample times.
-    timescale: u32,
-    edits: Vec<Edit>,
+    pub timescale: u32,
+    pub edits: Vec<Edit>,
     tables: Vec<u8>,
 }
 
 /// One entry of an edit list: what is shown next, and for how long.
 #[derive(Debug, Clone, Copy)]
-struct Edit {
+pub struct Edit {
     /// In ticks of the movie; 0 means to the end of the media.
-    duration: u64,
+    pub duration: u64,
     /// In ticks of the track; `None` shows nothing.
-    media_time: Option<i64>,
+    pub media_time: Option<i64>,
 }
 
 /// Where one sample (a coded picture, a caption) lies and when it is due.
@@ -486,7 +486,7 @@ fn read_moov(file: &mut File, length: u64) -> Result<Vec<u8>, String> {
 }
 
 /// The boxes in a stretch of the index.
-fn boxes(mut data: &[u8]) -> Result<Vec<(FourCc, &[u8])>, String> {
+pub fn boxes(mut data: &[u8]) -> Result<Vec<(FourCc, &[u8])>, String> {
     let mut found = Vec::new();
     while data.len() >= 8 {
         let kind = fourcc_at(data, 4)?;
@@ -509,7 +509,8 @@ fn boxes(mut data: &[u8]) -> Result<Vec<(FourCc, &[u8])>, String> {
     Ok(found)
 }
 
-fn find<'a>(boxes: &[(FourCc, &'a [u8])], kind: &FourCc) -> Option<&'a [u8]> {
+/// The body of the first box of a kind.
+pub fn find<'a>(boxes: &[(FourCc, &'a [u8])], kind: &FourCc) -> Option<&'a [u8]> {
     boxes.iter().find(|(k, _)| k == kind).map(|(_, body)| *body)
 }
 
