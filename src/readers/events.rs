@@ -13,7 +13,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use csv::ByteRecord;
 use datafusion::common::{Result, exec_err};
 
-use super::bids::entities;
+use super::bids::{ENTITIES, entities};
 use super::format::{BatchIterator, Description, FileScan, Format, Options, Parameter, file_error};
 
 /// Tab-separated events as BIDS has them.
@@ -110,7 +110,10 @@ impl Format for Events {
             .iter()
             .map(|field| {
                 let place = |name: &str| table.headers.iter().position(|h| h == name);
-                place(field.name()).or_else(|| place(field.name().trim_start_matches(RENAMED)))
+                let key = field.name().trim_start_matches(RENAMED);
+                let is_key =
+                    KEYS.contains(&key) || ENTITIES.iter().any(|(_, column)| *column == key);
+                place(field.name()).or_else(|| if is_key { place(key) } else { None })
             })
             .collect();
         Ok(Box::new(Batches {
