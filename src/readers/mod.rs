@@ -12,10 +12,16 @@ use datafusion::logical_expr::CreateExternalTable;
 
 pub mod bids;
 pub mod call;
+pub mod events;
 pub mod files;
 pub mod format;
 pub mod nifti;
+pub mod mp4;
 pub mod scan;
+pub mod subtitles;
+#[cfg(test)]
+mod testing;
+pub mod video;
 
 use format::{Format, Options};
 use scan::FileTable;
