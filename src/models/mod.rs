@@ -65,3 +65,7 @@ pub async fn drop_model(session: &Session, name: &str, if_exists: bool) -> Resul
         false => session.models().missing(name),
     }
 }
+//! Models: networks run over a column, and models fitted to one.
+
+pub mod backend;
+pub mod embedding;

@@ -1,0 +1,95 @@
+//! Graphs through tract, the pure-Rust backend inside this binary.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use datafusion::common::Result;
+use ndarray::{ArrayD, ArrayView2};
+use tract_onnx::prelude::*;
+
+use super::{Network, failed_run, guard, threads};
+
+/// tract's version; the crate does not tell its own.
+pub const VERSION: &str = "0.23.9";
+
+/// One graph, optimised for inputs of any shape: a quantised transformer does not
+/// load with concrete shapes. A run uses one core, so several may go on at once.
+pub struct Plan {
+    path: PathBuf,
+    plan: Arc<TypedRunnableModel>,
+    inputs: Vec<String>,
+}
+
+impl Plan {
+    pub fn open(path: &Path, outputs: &[&str]) -> Result<Self, String> {
+        load(path, outputs).map_err(|e| format!("{e:#}"))
+    }
+
+    fn try_run(&self, inputs: &[(&str, ArrayView2<i64>)]) -> TractResult<ArrayD<f32>> {
+        let values = self
+            .inputs
+            .iter()
+            .map(|name| {
+                let (_, values) = inputs
+                    .iter()
+                    .find(|(given, _)| given == name)
+                    .with_context(|| format!("the input '{name}' is not given"))?;
+                Ok(Tensor::from(values.to_owned()).into())
+            })
+            .collect::<TractResult<TVec<TValue>>>()?;
+        let result = self.plan.run(values)?;
+        let output = result.first().context("the graph has no output")?;
+        Ok(output.to_plain_array_view::<f32>()?.to_owned())
+    }
+}
+
+fn load(path: &Path, outputs: &[&str]) -> TractResult<Plan> {
+    let mut model = tract_onnx::onnx().model_for_path(path)?;
+    let named = |name: &&&str| {
+        model
+            .output_outlets()
+            .unwrap_or_default()
+            .iter()
+            .any(|outlet| model.outlet_label(*outlet) == Some(**name) || model.node(outlet.node).name == **name)
+    };
+    if let Some(name) = outputs.iter().find(named) {
+        model.select_outputs_by_name([*name])?;
+    }
+    let shape = [model.symbols.sym("batch"), model.symbols.sym("sequence")];
+    let mut inputs = Vec::new();
+    for (i, outlet) in model.input_outlets()?.to_vec().into_iter().enumerate() {
+        inputs.push(model.node(outlet.node).name.clone());
+        let fact = i64::fact(shape.iter().cloned().map(TDim::from).collect::<TVec<_>>());
+        model.set_input_fact(i, fact.into())?;
+    }
+    Ok(Plan {
+        path: path.to_path_buf(),
+        plan: model.into_optimized()?.into_runnable()?,
+        inputs: inputs.into_iter().map(|name| name.to_string()).collect(),
+    })
+}
+
+impl Network for Plan {
+    fn inputs(&self) -> &[String] {
+        &self.inputs
+    }
+
+    fn run(&self, inputs: &[(&str, ArrayView2<i64>)]) -> Result<ArrayD<f32>> {
+        guard(|| self.try_run(inputs).map_err(|e| format!("{e:#}")))
+            .map_err(|reason| failed_run("tract", &self.path, reason))
+    }
+
+    fn concurrent_runs(&self) -> usize {
+        threads()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn version_is_the_locked_one() {
+        let lock = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.lock"));
+        let entry = format!("name = \"tract-onnx\"\nversion = \"{}\"", super::VERSION);
+        assert!(lock.contains(&entry), "backend/tract.rs names another version");
+    }
+}

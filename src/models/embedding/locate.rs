@@ -1,0 +1,223 @@
+//! Where embedding models are: folders by path, and by name.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use datafusion::common::{Result, plan_datafusion_err};
+
+use super::folder::has_graph;
+
+/// The organisation whose models may be named without it.
+const USUAL_ORGANISATION: &str = "sentence-transformers";
+
+/// A model's folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The name by which SQL finds it, or the folder's own where it was given by path.
+    pub name: String,
+    pub path: PathBuf,
+}
+
+/// The folder of the model `name`: a path if it has a slash and is a folder, else a
+/// name looked for in the folders of `VOXQL_MODELS`, in `./models`, and in the cache
+/// of Hugging Face.
+pub fn find(name: &str) -> Result<Place> {
+    let places = Places::of_process();
+    let found = places.candidates(name);
+    // A cache often holds a model without its ONNX graph: another place may have it.
+    // If none does, the reader of the folder says what is missing.
+    let best = found.iter().find(|place| has_graph(&place.path)).or(found.first());
+    best.cloned().ok_or_else(|| {
+        let available: Vec<String> = places.list().into_iter().map(|place| place.name).collect();
+        plan_datafusion_err!(
+            "there is no embedding model '{name}'. Searched: {}. Available: {}. {HOW_TO_GET}",
+            places.describe(),
+            [vec!["hashing".to_string()], available].concat().join(", ")
+        )
+    })
+}
+
+/// The models of this machine that [`find`] finds by name, besides `hashing`: those
+/// in the folders of `VOXQL_MODELS`, in `./models`, and in the cache of Hugging Face.
+pub fn available() -> Vec<Place> {
+    Places::of_process().list()
+}
+
+/// How a user gets a model, for messages.
+const HOW_TO_GET: &str = "To get one: `pip install huggingface_hub`, then `hf download \
+     sentence-transformers/all-MiniLM-L6-v2 --include 'onnx/model.onnx' '*.json' --local-dir \
+     models/all-MiniLM-L6-v2`; or give the path of a model's folder; or use model => 'hashing', \
+     which needs no files and knows spelling, not meaning";
+
+/// The folders that hold models.
+struct Places {
+    /// Folders with one folder per model.
+    shelves: Vec<PathBuf>,
+    /// The cache of Hugging Face, where there is one.
+    hub: Option<PathBuf>,
+    home: Option<PathBuf>,
+}
+
+impl Places {
+    fn of_process() -> Self {
+        let variable = |name: &str| env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+        let home = variable("HOME").or_else(|| variable("USERPROFILE"));
+        let mut shelves: Vec<PathBuf> = env::var_os("VOXQL_MODELS")
+            .map(|list| env::split_paths(&list).collect())
+            .unwrap_or_default();
+        shelves.retain(|shelf| !shelf.as_os_str().is_empty());
+        shelves.push(PathBuf::from("models"));
+        let hub = variable("HF_HUB_CACHE")
+            .or_else(|| Some(variable("HF_HOME")?.join("hub")))
+            .or_else(|| Some(home.as_ref()?.join(".cache/huggingface/hub")));
+        Self { shelves, hub, home }
+    }
+
+    /// The folders that may be meant by `name`, best first.
+    fn candidates(&self, name: &str) -> Vec<Place> {
+        let mut found = Vec::new();
+        if name.contains(['/', '\\']) {
+            let path = match (name.strip_prefix("~/"), &self.home) {
+                (Some(rest), Some(home)) => home.join(rest),
+                _ => PathBuf::from(name),
+            };
+            if path.is_dir() {
+                let name = own_name(&path).unwrap_or_else(|| name.to_string());
+                found.push(Place { name, path });
+            }
+        } else if name.is_empty() || name.starts_with('.') {
+            return found;
+        }
+        let place = |path: PathBuf| Place { name: name.to_string(), path };
+        let is_plain = Path::new(name).is_relative() && !name.contains("..");
+        if is_plain {
+            let on_shelves = self.shelves.iter().map(|shelf| shelf.join(name));
+            found.extend(on_shelves.filter(|path| path.is_dir()).map(place));
+            let with_organisation = match name.contains('/') {
+                true => name.to_string(),
+                false => format!("{USUAL_ORGANISATION}/{name}"),
+            };
+            let repository = format!("models--{}", with_organisation.replace('/', "--"));
+            if let Some(hub) = &self.hub {
+                found.extend(snapshots(&hub.join(repository)).into_iter().map(place));
+            }
+        }
+        found
+    }
+
+    /// Every model that can be run, by name.
+    fn list(&self) -> Vec<Place> {
+        let mut found: Vec<Place> = Vec::new();
+        let mut add = |place: Place| {
+            if has_graph(&place.path) && !found.iter().any(|known| known.name == place.name) {
+                found.push(place);
+            }
+        };
+        for shelf in &self.shelves {
+            for path in folders_in(shelf) {
+                if let Some(name) = own_name(&path) {
+                    add(Place { name, path });
+                }
+            }
+        }
+        for repository in self.hub.iter().flat_map(|hub| folders_in(hub)) {
+            let Some(name) = own_name(&repository)
+                .and_then(|name| Some(name.strip_prefix("models--")?.replacen("--", "/", 1)))
+            else {
+                continue;
+            };
+            let short = name
+                .strip_prefix(USUAL_ORGANISATION)
+                .and_then(|rest| rest.strip_prefix('/'));
+            let name = short.unwrap_or(&name).to_string();
+            for path in snapshots(&repository) {
+                add(Place { name: name.clone(), path });
+            }
+        }
+        found
+    }
+
+    fn describe(&self) -> String {
+        let shelves = self.shelves.iter().map(|path| path.display().to_string());
+        let hub = self.hub.iter().map(|path| path.display().to_string());
+        let mut places: Vec<String> = shelves.chain(hub).collect();
+        if self.shelves.len() == 1 {
+            places.insert(0, "VOXQL_MODELS (which is not set)".to_string());
+        }
+        places.join(", ")
+    }
+}
+
+/// The versions of a repository in the cache of Hugging Face, that of `refs/main` first.
+fn snapshots(repository: &Path) -> Vec<PathBuf> {
+    let mut versions = folders_in(&repository.join("snapshots"));
+    let main = std::fs::read_to_string(repository.join("refs/main")).unwrap_or_default();
+    versions.sort_by_key(|path| own_name(path).as_deref() != Some(main.trim()));
+    versions
+}
+
+/// The folders in `folder`, by name; none where it cannot be read.
+fn folders_in(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = folder.read_dir() else {
+        return Vec::new();
+    };
+    let mut paths: Vec<PathBuf> = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.is_dir())
+        .collect();
+    paths.sort();
+    paths
+}
+
+fn own_name(path: &Path) -> Option<String> {
+    let name = |path: &Path| Some(path.file_name()?.to_str()?.to_string());
+    name(path).or_else(|| name(&path.canonicalize().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn model(path: &Path) {
+        std::fs::create_dir_all(path.join("onnx")).unwrap();
+        std::fs::write(path.join("onnx/model.onnx"), "").unwrap();
+    }
+
+    /// A shelf with `a`, and a cache of Hugging Face with two models.
+    fn places(root: &Path) -> Places {
+        let hub = root.join("hub");
+        model(&root.join("shelf/a"));
+        model(&hub.join("models--sentence-transformers--b/snapshots/1"));
+        model(&hub.join("models--sentence-transformers--b/snapshots/2"));
+        std::fs::create_dir_all(hub.join("models--sentence-transformers--b/refs")).unwrap();
+        std::fs::write(hub.join("models--sentence-transformers--b/refs/main"), "2").unwrap();
+        model(&hub.join("models--org--c--d/snapshots/1"));
+        Places { shelves: vec![root.join("shelf")], hub: Some(hub), home: None }
+    }
+
+    #[test]
+    fn finds_by_name_and_by_path() {
+        let root = tempfile::tempdir().unwrap();
+        let places = places(root.path());
+        let first = |name: &str| places.candidates(name).first().map(|p| p.path.clone());
+        assert_eq!(first("a"), Some(root.path().join("shelf/a")));
+        let main = root.path().join("hub/models--sentence-transformers--b/snapshots/2");
+        assert_eq!(first("b"), Some(main.clone()));
+        assert_eq!(first("sentence-transformers/b"), Some(main));
+        assert_eq!(first("org/c--d"), Some(root.path().join("hub/models--org--c--d/snapshots/1")));
+        let path = root.path().join("shelf/a");
+        assert_eq!(first(path.to_str().unwrap()), Some(path));
+        for missing in ["", ".", "..", "x", "../shelf", "/nowhere/at/all"] {
+            assert_eq!(first(missing), None, "{missing}");
+        }
+    }
+
+    #[test]
+    fn lists_what_has_a_graph() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(root.path().join("shelf/empty")).unwrap();
+        let names: Vec<String> = places(root.path()).list().into_iter().map(|p| p.name).collect();
+        assert_eq!(names, ["a", "org/c--d", "b"]);
+    }
+}

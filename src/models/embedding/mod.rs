@@ -1,0 +1,194 @@
+//! Text embedding: a model by name, and the vectors it gives.
+
+mod folder;
+mod hashing;
+mod locate;
+mod pooling;
+mod transformer;
+pub mod udf;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::SystemTime;
+
+use datafusion::common::{Result, exec_datafusion_err};
+use sha2::{Digest, Sha256};
+
+use folder::Folder;
+use transformer::Transformer;
+
+use crate::models::backend;
+
+pub use locate::available;
+
+/// An embedding model.
+pub struct Embedder {
+    name: String,
+    hash: String,
+    kind: Kind,
+}
+
+enum Kind {
+    Hashing,
+    Transformer {
+        folder: Folder,
+        /// Loaded when the first text comes, not at planning.
+        loaded: Mutex<Option<Arc<Transformer>>>,
+    },
+}
+
+impl Embedder {
+    /// The model called `name`: `hashing`, the path of a model folder, or the name of
+    /// one in the places that [`available`] lists.
+    ///
+    /// Models are kept for the life of the process. A folder whose files have changed
+    /// since is read again.
+    pub fn find(name: &str) -> Result<Arc<Embedder>> {
+        if name == "hashing" {
+            static HASHING: OnceLock<Arc<Embedder>> = OnceLock::new();
+            return Ok(Arc::clone(HASHING.get_or_init(|| Arc::new(Self::hashing()))));
+        }
+        Self::cached(&locate::find(name)?)
+    }
+
+    fn cached(place: &locate::Place) -> Result<Arc<Embedder>> {
+        type Cache = HashMap<PathBuf, (Stamp, Arc<Embedder>)>;
+        static CACHE: OnceLock<Mutex<Cache>> = OnceLock::new();
+        let path = place.path.canonicalize().map_err(|e| {
+            exec_datafusion_err!("cannot read model folder '{}': {e}", place.path.display())
+        })?;
+        let stamp = stamp(&path);
+        let cache = CACHE.get_or_init(Mutex::default);
+        let mut cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, embedder)) = cache.get(&path)
+            && *known == stamp
+        {
+            return Ok(Arc::clone(embedder));
+        }
+        let embedder = Arc::new(Self::of_folder(&place.name, Folder::read(&path)?)?);
+        cache.insert(path, (stamp, Arc::clone(&embedder)));
+        Ok(embedder)
+    }
+
+    fn hashing() -> Self {
+        Self {
+            name: "hashing".to_string(),
+            hash: hexadecimal(&Sha256::digest(hashing::FORMULA)),
+            kind: Kind::Hashing,
+        }
+    }
+
+    fn of_folder(name: &str, folder: Folder) -> Result<Self> {
+        Ok(Self {
+            name: name.to_string(),
+            hash: folder.content_hash()?,
+            kind: Kind::Transformer {
+                folder,
+                loaded: Mutex::new(None),
+            },
+        })
+    }
+
+    /// What SQL calls the model.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Elements of a vector.
+    pub fn dimension(&self) -> usize {
+        match &self.kind {
+            Kind::Hashing => hashing::DIMENSION,
+            Kind::Transformer { folder, .. } => folder.dimension,
+        }
+    }
+
+    /// SHA-256, in hexadecimal, over everything that decides the vectors: weights,
+    /// tokenizer, pooling. It is that of the content, not of the name.
+    pub fn content_hash(&self) -> &str {
+        &self.hash
+    }
+
+    /// Which model made a column, as its field metadata says it: the name and the
+    /// first 12 digits of the [content hash](Self::content_hash), `name@hash`.
+    pub fn identity(&self) -> String {
+        format!("{}@{}", self.name, &self.hash[..12])
+    }
+
+    /// The vectors of `texts` in their order, one after the other, with zeros where
+    /// there is no text. Equal texts are run once.
+    pub fn embed(&self, texts: &[Option<&str>]) -> Result<Vec<f32>> {
+        let mut distinct: Vec<&str> = Vec::new();
+        let mut index: HashMap<&str, usize> = HashMap::new();
+        let rows: Vec<Option<usize>> = texts
+            .iter()
+            .map(|text| {
+                text.map(|text| {
+                    *index.entry(text).or_insert_with(|| {
+                        distinct.push(text);
+                        distinct.len() - 1
+                    })
+                })
+            })
+            .collect();
+        let width = self.dimension();
+        let vectors = self.embed_distinct(&distinct)?;
+        let mut out = vec![0.0; texts.len() * width];
+        for (row, vector) in rows.iter().zip(out.chunks_exact_mut(width)) {
+            if let Some(row) = row {
+                vector.copy_from_slice(&vectors[row * width..][..width]);
+            }
+        }
+        Ok(out)
+    }
+
+    fn embed_distinct(&self, texts: &[&str]) -> Result<Vec<f32>> {
+        match &self.kind {
+            Kind::Hashing => {
+                let mut vectors = vec![0.0; texts.len() * hashing::DIMENSION];
+                let rows = vectors.chunks_exact_mut(hashing::DIMENSION);
+                texts.iter().zip(rows).for_each(|(text, row)| hashing::embed(text, row));
+                Ok(vectors)
+            }
+            Kind::Transformer { .. } if texts.is_empty() => Ok(Vec::new()),
+            Kind::Transformer { folder, loaded } => {
+                let transformer = {
+                    let mut loaded = loaded.lock().unwrap_or_else(PoisonError::into_inner);
+                    match &*loaded {
+                        Some(transformer) => Arc::clone(transformer),
+                        None => {
+                            let transformer = Arc::new(Transformer::load(folder, backend::open)?);
+                            Arc::clone(loaded.insert(transformer))
+                        }
+                    }
+                };
+                transformer.embed(folder, texts)
+            }
+        }
+    }
+}
+
+/// Size and time of the files that decide a model, to see whether it has changed.
+type Stamp = Vec<Option<(u64, SystemTime)>>;
+
+fn stamp(folder: &Path) -> Stamp {
+    [
+        "onnx/model.onnx",
+        "model.onnx",
+        "tokenizer.json",
+        "modules.json",
+        "config.json",
+        "sentence_bert_config.json",
+        "1_Pooling/config.json",
+    ]
+    .iter()
+    .map(|file| {
+        let file = folder.join(file).metadata().ok()?;
+        Some((file.len(), file.modified().ok()?))
+    })
+    .collect()
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
