@@ -4,4 +4,5 @@
 //! keyed by subject and time; aligning them is a SQL query. `README.md` has the
 //! tour; [`Session`](session::Session) is where a program starts.
 
+pub mod cli;
 pub mod readers;
