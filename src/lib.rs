@@ -7,6 +7,7 @@
 pub mod database;
 mod ddl;
 pub mod models;
+pub mod cli;
 pub mod readers;
 pub mod session;
 pub mod statements;

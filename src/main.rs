@@ -1,1 +1,5 @@
-fn main() {}
+//! The program `voxql`.
+
+fn main() -> std::process::ExitCode {
+    voxql::cli::run()
+}

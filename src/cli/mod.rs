@@ -1,0 +1,245 @@
+//! The shell: the arguments of `voxql`, and what it does with them.
+
+mod catalog;
+mod cell;
+mod commands;
+mod complete;
+mod logger;
+mod message;
+mod print;
+mod progress;
+mod repl;
+mod shell;
+mod table;
+
+use std::io::{IsTerminal, Read};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser};
+
+use crate::session::Settings;
+use print::Format;
+use shell::{Shell, Stop, Style, terminal_width};
+use table::Layout;
+
+/// Rows of a result that the interactive shell shows.
+const INTERACTIVE_ROWS: usize = 40;
+
+const PARQUET_NEEDS_FILE: &str = "Parquet is not for the terminal; redirect it (voxql --format parquet -c '…' > out.parquet) \
+     or write COPY (…) TO 'out.parquet'";
+
+/// An embedded analytics database for multimodal neuroscience.
+///
+/// Without -c or -f: an interactive shell on a terminal, else SQL is read from
+/// stdin. Statements run in order up to the first error, which gives exit code 1.
+#[derive(Debug, Parser)]
+#[command(name = "voxql", disable_version_flag = true)]
+struct Args {
+    /// Run these statements; may be repeated, and mixed with -f, in order
+    #[arg(short, long, value_name = "SQL")]
+    command: Vec<String>,
+
+    /// Run the statements in this file; may be repeated
+    #[arg(short, long, value_name = "FILE")]
+    file: Vec<PathBuf>,
+
+    /// How results are printed
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+
+    /// The database directory; made if it is not there. Without one nothing is kept
+    #[arg(long, value_name = "DIR")]
+    db: Option<PathBuf>,
+
+    /// Memory for queries, such as 8GB or 512MiB; larger work spills to disk or fails
+    #[arg(long, value_name = "SIZE", value_parser = bytes)]
+    memory_limit: Option<usize>,
+
+    /// Threads for queries; all cores by default
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    threads: Option<u16>,
+
+    /// Print the versions of VoxQL and DataFusion
+    #[arg(short = 'V', long)]
+    version: bool,
+}
+
+/// One thing to run, in the order of the command line.
+enum Source {
+    Text(String),
+    File(PathBuf),
+    Stdin,
+}
+
+/// Runs the program with the process's arguments.
+///
+/// Exit codes: 0; 1 for an error, which is printed to stderr; 2 for wrong
+/// arguments; 130 after two Ctrl-C in the interactive shell.
+pub fn run() -> ExitCode {
+    let matches = Args::command().get_matches();
+    let args = match Args::from_arg_matches(&matches) {
+        Ok(args) => args,
+        Err(error) => error.exit(),
+    };
+    if args.version {
+        println!("{}", version());
+        return ExitCode::SUCCESS;
+    }
+    let sources = sources(&args, &matches);
+    match work(&args, sources) {
+        Ok(()) | Err(Stop::OutputClosed) => ExitCode::SUCCESS,
+        Err(Stop::Failed(text)) => {
+            eprintln!("error: {text}");
+            ExitCode::FAILURE
+        }
+        Err(Stop::Cancelled) => ExitCode::FAILURE,
+    }
+}
+
+fn work(args: &Args, sources: Vec<Source>) -> Result<(), Stop> {
+    let terminal = std::io::stdout().is_terminal();
+    let interactive = sources.is_empty();
+    if args.format == Format::Parquet && (terminal || interactive) {
+        return Err(Stop::Failed(PARQUET_NEEDS_FILE.to_owned()));
+    }
+    let settings = Settings {
+        db: args.db.clone(),
+        memory_limit: args.memory_limit,
+        threads: args.threads.map(usize::from),
+    };
+    let style = Style {
+        format: args.format,
+        layout: Layout {
+            width: terminal_width(),
+            max_rows: interactive.then_some(INTERACTIVE_ROWS),
+        },
+        timing: terminal,
+    };
+    let mut shell = Shell::open(settings, style, interactive)?;
+    let result = match interactive {
+        true => repl::run(&mut shell),
+        false => sources
+            .into_iter()
+            .try_for_each(|source| one(&mut shell, source)),
+    };
+    shell.close();
+    result
+}
+
+fn one(shell: &mut Shell, source: Source) -> Result<(), Stop> {
+    match source {
+        Source::Text(sql) => shell.run(&sql, None),
+        Source::File(file) => shell.run(&read_file(&file)?, Some(&file.display().to_string())),
+        Source::Stdin => {
+            let mut sql = String::new();
+            std::io::stdin()
+                .read_to_string(&mut sql)
+                .map_err(|error| Stop::Failed(format!("cannot read SQL from stdin: {error}")))?;
+            shell.run(&sql, Some("<stdin>"))
+        }
+    }
+}
+
+/// What the command line asks to run; empty means the interactive shell.
+fn sources(args: &Args, matches: &ArgMatches) -> Vec<Source> {
+    let places = |name| matches.indices_of(name).into_iter().flatten();
+    let texts = args.command.iter().map(|sql| Source::Text(sql.clone()));
+    let files = args.file.iter().map(|file| Source::File(file.clone()));
+    let mut placed: Vec<(usize, Source)> = places("command")
+        .zip(texts)
+        .chain(places("file").zip(files))
+        .collect();
+    placed.sort_by_key(|(place, _)| *place);
+    if placed.is_empty() && !std::io::stdin().is_terminal() {
+        return vec![Source::Stdin];
+    }
+    placed.into_iter().map(|(_, source)| source).collect()
+}
+
+fn read_file(file: &Path) -> Result<String, Stop> {
+    std::fs::read_to_string(file)
+        .map_err(|error| Stop::Failed(format!("cannot read {}: {error}", file.display())))
+}
+
+fn version() -> String {
+    format!(
+        "voxql {}\nDataFusion {}",
+        env!("CARGO_PKG_VERSION"),
+        datafusion::DATAFUSION_VERSION
+    )
+}
+
+/// Reads a size: a number and a unit. KB, MB, GB, TB are powers of 1000; KiB,
+/// MiB, GiB, TiB of 1024.
+fn bytes(text: &str) -> Result<usize, String> {
+    let text = text.trim();
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let number: f64 = number
+        .parse()
+        .map_err(|_| "a size is a number and a unit, such as 8GB".to_owned())?;
+    let factor: f64 = match unit.trim().to_ascii_lowercase().as_str() {
+        "b" => 1.0,
+        "kb" | "k" => 1e3,
+        "mb" | "m" => 1e6,
+        "gb" | "g" => 1e9,
+        "tb" | "t" => 1e12,
+        "kib" => 1024.0,
+        "mib" => 1024f64.powi(2),
+        "gib" => 1024f64.powi(3),
+        "tib" => 1024f64.powi(4),
+        "" => return Err(format!("the unit is missing, as in {text}MB or {text}GB")),
+        other => {
+            return Err(format!(
+                "'{other}' is no unit; there are B, KB, MB, GB, TB and KiB, MiB, GiB, TiB"
+            ));
+        }
+    };
+    let size = number * factor;
+    if size < 1.0 || size >= usize::MAX as f64 {
+        return Err(
+            "a memory limit is at least one byte, and less than this machine can address"
+                .to_owned(),
+        );
+    }
+    Ok(size as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes() {
+        assert_eq!(bytes("8GB"), Ok(8_000_000_000));
+        assert_eq!(bytes("1.5 GiB"), Ok(1_610_612_736));
+        assert_eq!(bytes("512mb"), Ok(512_000_000));
+        for wrong in ["", "8", "GB", "-1GB", "8XB", "0GB", "1e9999TB", "1.2.3MB"] {
+            assert!(bytes(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn commands_and_files_keep_their_order() {
+        let line = ["voxql", "-f", "a.sql", "-c", "SELECT 1", "-f", "b.sql"];
+        let matches = Args::command().get_matches_from(line);
+        let args = Args::from_arg_matches(&matches).unwrap();
+        let order: Vec<String> = sources(&args, &matches)
+            .into_iter()
+            .map(|source| match source {
+                Source::Text(text) => text,
+                Source::File(file) => file.display().to_string(),
+                Source::Stdin => "stdin".to_owned(),
+            })
+            .collect();
+        assert_eq!(order, ["a.sql", "SELECT 1", "b.sql"]);
+    }
+}

@@ -1,0 +1,315 @@
+//! Runs SQL text: statement by statement, with progress, printing and cancellation.
+
+use std::io::{IsTerminal, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use console::Term;
+use datafusion::common::DataFusionError;
+use datafusion::physical_plan::ExecutionPlan;
+use futures::StreamExt;
+use indicatif::MultiProgress;
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinHandle;
+
+use super::logger;
+use super::message::{Message, message};
+use super::print::{Format, Printer};
+use super::progress::{Display, PATIENCE, Progress, TICK};
+use super::table::Layout;
+use crate::session::{AnswerKind, Session, Settings, Statement};
+
+/// Why a text did not run to its end.
+#[derive(Debug)]
+pub enum Stop {
+    /// A text for the user, without the word `error`.
+    Failed(String),
+    /// Ctrl-C.
+    Cancelled,
+    /// Whoever read our output has left, as `head` does: nothing to complain about.
+    OutputClosed,
+}
+
+impl From<std::io::Error> for Stop {
+    fn from(error: std::io::Error) -> Self {
+        match error.kind() {
+            std::io::ErrorKind::BrokenPipe => Stop::OutputClosed,
+            _ => Stop::Failed(format!("cannot write the result: {error}")),
+        }
+    }
+}
+
+impl From<DataFusionError> for Stop {
+    fn from(error: DataFusionError) -> Self {
+        Stop::Failed(message(&error).text)
+    }
+}
+
+/// A session with a place to print to.
+pub struct Shell {
+    pub session: Arc<Session>,
+    pub style: Style,
+    /// Ctrl-C cancels the statement instead of ending the program.
+    cancellable: bool,
+    /// A Parquet file was printed: stdout holds no second one.
+    parquet_printed: bool,
+    bars: MultiProgress,
+    /// Queries run here, with `--threads` threads.
+    workers: Runtime,
+    /// Waits for queries, Ctrl-C and the clock. Apart from the workers, so that a
+    /// kernel that keeps all of them busy does not stop Ctrl-C or the progress.
+    front: Runtime,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy)]
+pub struct Style {
+    pub format: Format,
+    pub layout: Layout,
+    /// Print the time after a result.
+    pub timing: bool,
+}
+
+impl Shell {
+    /// Opens the session. `cancellable`: Ctrl-C cancels a statement and the shell lives on.
+    pub fn open(settings: Settings, style: Style, cancellable: bool) -> Result<Self, Stop> {
+        let bars = MultiProgress::new();
+        logger::install(&bars);
+        let mut workers = Builder::new_multi_thread();
+        if let Some(threads) = settings.threads {
+            workers.worker_threads(threads);
+        }
+        let failed = |error| Stop::Failed(format!("cannot start threads: {error}"));
+        let workers = workers.enable_all().build().map_err(failed)?;
+        let front = Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(failed)?;
+        let session = Arc::new(workers.block_on(Session::open(settings))?);
+        Ok(Shell {
+            session,
+            style,
+            cancellable,
+            parquet_printed: false,
+            bars,
+            workers,
+            front,
+        })
+    }
+
+    /// Runs a future of the session's to its end.
+    pub fn wait<T>(&self, future: impl Future<Output = T>) -> T {
+        self.workers.block_on(future)
+    }
+
+    /// Runs the statements of a text in order, up to the first error. `origin` is
+    /// the file the text comes from: errors name it and the statement's line.
+    pub fn run(&mut self, sql: &str, origin: Option<&str>) -> Result<(), Stop> {
+        let placed = |message: Message, line: usize| match origin {
+            Some(file) => Stop::Failed(format!("{file}:{line}: {}", message.text)),
+            None => Stop::Failed(message.text),
+        };
+        // A syntax error anywhere in the text is found before anything runs.
+        let statements = self.session.parse(sql).map_err(|error| {
+            let mut message = message(&error);
+            let line = message.line.unwrap_or(1);
+            if origin.is_none() && sql.trim().contains('\n') && message.line.is_some() {
+                message.text.push_str(&format!(" (line {line})"));
+            }
+            placed(message, line)
+        })?;
+        for statement in statements {
+            let line = statement.line;
+            self.statement(statement).map_err(|stop| match stop {
+                Stop::Failed(text) => placed(Message { text, line: None }, line),
+                other => other,
+            })?;
+        }
+        Ok(())
+    }
+
+    fn statement(&mut self, statement: Statement) -> Result<(), Stop> {
+        let plan = Slot::default();
+        let job = Job {
+            session: Arc::clone(&self.session),
+            style: self.style,
+            second_parquet: self.parquet_printed,
+            out: Out(self.bars.clone()),
+            plan: plan.clone(),
+        };
+        let running = self.workers.spawn(job.run(statement));
+        let rows_printed =
+            self.front
+                .block_on(watch(running, &plan, &self.bars, self.cancellable))?;
+        self.parquet_printed |= rows_printed && self.style.format == Format::Parquet;
+        Ok(())
+    }
+
+    /// Ends the session; what still runs in the background is left behind.
+    pub fn close(self) {
+        drop(self.session);
+        self.workers.shutdown_background();
+    }
+}
+
+/// The plan of the running statement, for the progress display.
+#[derive(Clone, Default)]
+struct Slot(Arc<Mutex<Option<Arc<dyn ExecutionPlan>>>>);
+
+impl Slot {
+    fn set(&self, plan: Option<Arc<dyn ExecutionPlan>>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = plan;
+    }
+
+    fn get(&self) -> Option<Arc<dyn ExecutionPlan>> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+/// Waits for a statement, shows its progress, and stops it on Ctrl-C. Gives
+/// whether rows were printed.
+async fn watch(
+    mut running: JoinHandle<Result<bool, Stop>>,
+    plan: &Slot,
+    bars: &MultiProgress,
+    cancellable: bool,
+) -> Result<bool, Stop> {
+    let start = Instant::now();
+    let mut display: Option<Display> = None;
+    let mut cancelled = false;
+    loop {
+        tokio::select! {
+            result = &mut running => {
+                drop(display);
+                return match result {
+                    Ok(result) => result,
+                    Err(error) if error.is_cancelled() => Err(Stop::Cancelled),
+                    Err(error) => Err(Stop::Failed(format!("internal error, please report it: {}", panicked(error)))),
+                };
+            }
+            signal = tokio::signal::ctrl_c(), if cancellable => {
+                if cancelled || signal.is_err() {
+                    drop(display);
+                    std::process::exit(130);
+                }
+                cancelled = true;
+                running.abort();
+            }
+            () = tokio::time::sleep(TICK) => {
+                if start.elapsed() >= PATIENCE && !bars.is_hidden() {
+                    let display = display.get_or_insert_with(|| Display::new(bars, start.elapsed()));
+                    display.show(plan.get().as_ref().map(Progress::of));
+                }
+            }
+        }
+    }
+}
+
+fn panicked(error: tokio::task::JoinError) -> String {
+    match error.try_into_panic() {
+        Ok(panic) => match (panic.downcast_ref::<String>(), panic.downcast_ref::<&str>()) {
+            (Some(text), _) => text.clone(),
+            (None, Some(text)) => (*text).to_owned(),
+            (None, None) => "panic".to_owned(),
+        },
+        Err(error) => error.to_string(),
+    }
+}
+
+/// One statement from text to printed result; the part that runs on the workers.
+struct Job {
+    session: Arc<Session>,
+    style: Style,
+    second_parquet: bool,
+    out: Out,
+    plan: Slot,
+}
+
+impl Job {
+    /// Gives whether rows were printed.
+    async fn run(self, statement: Statement) -> Result<bool, Stop> {
+        let start = Instant::now();
+        let mut answer = self.session.execute(statement).await?;
+        self.plan.set(answer.plan.clone());
+        let table = self.style.format == Format::Table;
+        let time = |start: Instant| {
+            if self.style.timing {
+                seconds(start.elapsed())
+            } else {
+                String::new()
+            }
+        };
+        if let AnswerKind::Done(said) = &answer.kind {
+            if table {
+                self.out
+                    .write(format!("{said}{}\n", time(start)).as_bytes())?;
+            }
+            return Ok(false);
+        }
+        if self.second_parquet && self.style.format == Format::Parquet {
+            return Err(Stop::Failed(
+                "stdout holds one Parquet file, and this statement gives a second result; \
+                 use COPY (…) TO 'file.parquet' for each"
+                    .to_owned(),
+            ));
+        }
+        let mut layout = self.style.layout;
+        if answer.plan.as_ref().is_some_and(explains) {
+            layout = Layout::default();
+        }
+        let mut printer = Printer::new(self.style.format, answer.stream.schema(), layout)?;
+        let mut bytes = Vec::new();
+        while let Some(batch) = answer.stream.next().await {
+            printer.write(&batch?, &mut bytes)?;
+            self.out.write(&bytes)?;
+            bytes.clear();
+        }
+        let rows = printer.finish(&mut bytes)?;
+        if table {
+            let word = if rows == 1 { "row" } else { "rows" };
+            bytes.extend(format!("{rows} {word}{}\n\n", time(start)).into_bytes());
+        }
+        self.out.write(&bytes)?;
+        Ok(true)
+    }
+}
+
+/// EXPLAIN's texts are long lines that must not be cut.
+fn explains(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    matches!(plan.name(), "ExplainExec" | "AnalyzeExec")
+}
+
+fn seconds(time: Duration) -> String {
+    format!(" ({:.3} s)", time.as_secs_f64())
+}
+
+/// Stdout, with the progress display out of the way while something is written.
+struct Out(MultiProgress);
+
+impl Out {
+    fn write(&self, bytes: &[u8]) -> std::io::Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let write = || {
+            let mut stdout = std::io::stdout().lock();
+            stdout.write_all(bytes)?;
+            stdout.flush()
+        };
+        if std::io::stdout().is_terminal() {
+            self.0.suspend(write)
+        } else {
+            write()
+        }
+    }
+}
+
+/// The width of the terminal that stdout is, if it is one.
+pub fn terminal_width() -> Option<usize> {
+    let stdout = Term::stdout();
+    let (_, columns) = stdout.is_term().then(|| stdout.size_checked()).flatten()?;
+    Some(columns.into())
+}

@@ -1,0 +1,293 @@
+//! The program `voxql` as a person or a script uses it.
+
+use std::fs;
+use std::path::Path;
+
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::Int64Type;
+use assert_cmd::Command;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use predicates::prelude::*;
+use predicates::str::{contains, diff, is_empty, is_match, starts_with};
+
+/// A vector of 80 numbers: 0.25, 1.25, …
+const VECTOR: &str = "SELECT arrow_cast(array_agg(i + 0.25 ORDER BY i), 'FixedSizeList(80, Float32)') AS v \
+                      FROM generate_series(0, 79) AS t(i)";
+
+fn voxql() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_voxql"));
+    command.env_remove("VOXQL_LOG");
+    command
+}
+
+fn write(dir: &Path, name: &str, sql: &str) -> String {
+    let file = dir.join(name);
+    fs::write(&file, sql).unwrap();
+    file.display().to_string()
+}
+
+#[test]
+fn a_table_has_header_rows_and_count() {
+    voxql()
+        .args([
+            "-c",
+            "SELECT 7 AS n, 'a' AS t UNION ALL SELECT 10, NULL ORDER BY n",
+        ])
+        .assert()
+        .success()
+        .stdout(diff(
+            "  n │ t\n────┼──────\n  7 │ a\n 10 │ NULL\n2 rows\n\n",
+        ))
+        .stderr(is_empty());
+}
+
+#[test]
+fn a_pipe_gets_all_rows_and_all_text() {
+    let long = "x".repeat(300);
+    voxql()
+        .args([
+            "-c",
+            &format!("SELECT value, '{long}' FROM generate_series(1, 5000)"),
+        ])
+        .assert()
+        .success()
+        .stdout(contains(format!(" 5000 │ {long}\n")).and(contains("5000 rows\n")));
+}
+
+#[test]
+fn vectors_are_shortened_in_tables_only() {
+    voxql()
+        .args(["-c", VECTOR])
+        .assert()
+        .success()
+        .stdout(contains(" [0.25, 1.25, … ×80]\n1 row\n"));
+    let whole = starts_with("{\"v\":[0.25,1.25,2.25,").and(contains(",79.25]}"));
+    voxql()
+        .args(["--format", "json", "-c", VECTOR])
+        .assert()
+        .success()
+        .stdout(whole);
+    let whole = starts_with("v\n\"[0.25,1.25,2.25,").and(contains(",79.25]\""));
+    voxql()
+        .args(["--format", "csv", "-c", VECTOR])
+        .assert()
+        .success()
+        .stdout(whole);
+}
+
+#[test]
+fn csv() {
+    voxql()
+        .args([
+            "--format",
+            "csv",
+            "-c",
+            "SELECT 1 AS a, 'x,\"y' AS b, NULL AS c, 0.1 AS d",
+        ])
+        .assert()
+        .success()
+        .stdout(diff("a,b,c,d\n1,\"x,\"\"y\",,0.1\n"));
+}
+
+#[test]
+fn json() {
+    voxql()
+        .args([
+            "--format",
+            "json",
+            "-c",
+            "SELECT i, [i, NULL] AS l FROM generate_series(1, 2) t(i)",
+        ])
+        .assert()
+        .success()
+        .stdout(diff("{\"i\":1,\"l\":[1,null]}\n{\"i\":2,\"l\":[2,null]}\n"));
+}
+
+#[test]
+fn parquet_bytes_are_a_file() {
+    let sql = "SELECT i, arrow_cast([i, i], 'FixedSizeList(2, Float32)') AS v \
+               FROM generate_series(1, 20000) t(i) ORDER BY i";
+    let output = voxql()
+        .args(["--format", "parquet", "-c", sql])
+        .output()
+        .unwrap();
+    assert!(output.status.success());
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("out.parquet");
+    fs::write(&path, &output.stdout).unwrap();
+    let file = fs::File::open(&path).unwrap();
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file)
+        .unwrap()
+        .build()
+        .unwrap();
+    let batches: Vec<RecordBatch> = reader.map(|batch| batch.unwrap()).collect();
+    let numbers = batches
+        .iter()
+        .flat_map(|b| b.column(0).as_primitive::<Int64Type>().values().to_vec());
+    assert!(numbers.eq(1..=20000));
+    assert_eq!(batches[0].column(1).as_fixed_size_list().value_length(), 2);
+}
+
+#[test]
+fn stdout_holds_one_parquet_file() {
+    voxql()
+        .args(["--format", "parquet", "-c", "SELECT 1; SELECT 2"])
+        .assert()
+        .code(1)
+        .stderr(contains("one Parquet file").and(contains("COPY")));
+}
+
+#[test]
+fn statements_run_in_order_up_to_the_first_error() {
+    voxql()
+        .args([
+            "--format",
+            "csv",
+            "-c",
+            "SELECT 1 AS a; SELECT 1/0; SELECT 3 AS c",
+            "-c",
+            "SELECT 4 AS d",
+        ])
+        .assert()
+        .code(1)
+        .stdout(diff("a\n1\n"))
+        .stderr(starts_with("error: ").and(contains("zero")));
+}
+
+#[test]
+fn commands_and_files_mix_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = write(dir.path(), "two.sql", "SELECT b + 1 AS c FROM t;\n");
+    voxql()
+        .args(["--format", "csv", "-c", "CREATE TABLE t AS SELECT 1 AS b"])
+        .args(["-f", &file, "-c", "SELECT b + 2 AS d FROM t"])
+        .assert()
+        .success()
+        .stdout(diff("c\n2\nd\n3\n"));
+}
+
+#[test]
+fn errors_name_file_and_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = write(
+        dir.path(),
+        "bad.sql",
+        "-- one\nSELECT 1;\n\n/* two\n*/\nSELECT *\nFROM missing;\n",
+    );
+    voxql()
+        .args(["-f", &file])
+        .assert()
+        .code(1)
+        .stdout(contains("1 row\n"))
+        .stderr(starts_with(format!("error: {file}:6: ")).and(contains("missing")));
+}
+
+#[test]
+fn syntax_errors_name_their_own_line_and_nothing_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = write(dir.path(), "bad.sql", "SELECT 1;\nSELECT\n  2 +\n;\n");
+    voxql()
+        .args(["-f", &file])
+        .assert()
+        .code(1)
+        .stdout(is_empty())
+        .stderr(starts_with(format!("error: {file}:4: syntax error: ")));
+}
+
+#[test]
+fn a_file_that_is_not_there() {
+    voxql()
+        .args(["-f", "nowhere.sql"])
+        .assert()
+        .code(1)
+        .stderr(contains("cannot read nowhere.sql"));
+}
+
+#[test]
+fn sql_comes_from_stdin() {
+    voxql()
+        .args(["--format", "csv"])
+        .write_stdin("SELECT 1 AS a;\nSELECT 2 AS b")
+        .assert()
+        .success()
+        .stdout(diff("a\n1\nb\n2\n"));
+    voxql()
+        .write_stdin("\nSELECT nope;")
+        .assert()
+        .code(1)
+        .stderr(starts_with("error: <stdin>:2: "));
+    voxql()
+        .write_stdin("")
+        .assert()
+        .success()
+        .stdout(is_empty());
+}
+
+#[test]
+fn errors_are_plain_and_keep_suggestions() {
+    voxql()
+        .args(["-c", "SELECT cosine_distanc([1], [2])"])
+        .assert()
+        .code(1)
+        .stderr(
+            contains("cosine_distance")
+                .and(contains("Error during").not())
+                .and(contains("backtrace").not()),
+        );
+}
+
+#[test]
+fn wrong_arguments_say_what_is_right() {
+    for (arguments, said) in [
+        (["--memory-limit", "8"], "unit is missing"),
+        (["--memory-limit", "8XB"], "GiB"),
+        (["--memory-limit", "lots"], "8GB"),
+        (["--format", "xml"], "csv"),
+        (["--threads", "0"], "0 is not in 1.."),
+    ] {
+        voxql()
+            .args(arguments)
+            .assert()
+            .code(2)
+            .stdout(is_empty())
+            .stderr(contains(said));
+    }
+}
+
+#[test]
+fn limits_are_taken() {
+    voxql()
+        .args([
+            "--memory-limit",
+            "512MiB",
+            "--threads",
+            "1",
+            "-c",
+            "SELECT 1",
+        ])
+        .assert()
+        .success();
+}
+
+#[test]
+fn the_version_names_the_engine() {
+    voxql()
+        .arg("--version")
+        .assert()
+        .success()
+        .stdout(is_match(r"^voxql \d+\.\d+\.\d+\nDataFusion 55\.").unwrap());
+}
+
+#[test]
+fn a_reader_that_leaves_is_no_error() {
+    let command = format!(
+        "{} --format csv -c 'SELECT * FROM generate_series(1, 3000000)' | head -n 1; exit ${{PIPESTATUS[0]}}",
+        env!("CARGO_BIN_EXE_voxql")
+    );
+    Command::new("bash")
+        .args(["-c", &command])
+        .assert()
+        .success()
+        .stdout(diff("value\n"))
+        .stderr(is_empty());
+}
