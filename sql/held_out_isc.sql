@@ -6,8 +6,8 @@
 -- TRs 46 to 77 count, which the model was not fitted to.
 --
 -- Before: the voxels inside all four masks, matched by where they lie in the scanner.
--- After: the model's ten features. These are sums over hundreds of voxels, so part of the
--- gain is noise that averages out; no sum helps where voxels do not correspond.
+-- After: the model's ten features. Each is a sum over hundreds of voxels, so part of the
+-- gain is noise that averages out, not only voxels that now correspond.
 WITH places AS (
     SELECT 'voxels' AS space, subject, tr, unnest(bold) AS x,
            unnest(range(array_length(bold)::BIGINT)) AS place

@@ -23,6 +23,9 @@ const FIND: &str = include_str!("../sql/find_sentence.sql");
 /// Where the demonstration writes when it is not told otherwise.
 pub const DEFAULT_DIR: &str = "target/demo";
 
+/// The file that says that a folder is the demonstration's.
+const MARK: &str = "made-by-voxql-demo.txt";
+
 /// A question that shares hardly a word with its answer: only a model of meaning finds it.
 const PARAPHRASE: &str = "a tall tower shines a lamp to guide sailors at night";
 
@@ -31,19 +34,11 @@ const PARAPHRASE: &str = "a tall tower shines a lamp to guide sailors at night";
 ///
 /// # Errors
 /// Where `examples/demo` is neither in the working directory nor where VoxQL was built,
-/// where `dir` cannot be written, or where a statement fails.
+/// where `dir` cannot be written or holds anything else, or where a statement fails.
 pub async fn run(dir: &Path) -> Result<()> {
     let start = Instant::now();
     let paths = Paths::find(dir)?;
-    for made in [paths.study(), paths.aligned()] {
-        if made.exists() {
-            fs::remove_dir_all(&made).map_err(|e| {
-                exec_datafusion_err!("the demonstration cannot empty {}: {e}", made.display())
-            })?;
-        }
-    }
-    fs::create_dir_all(dir)
-        .map_err(|e| exec_datafusion_err!("the demonstration cannot make {}: {e}", dir.display()))?;
+    paths.make_empty()?;
     let settings = Settings { db: Some(paths.study()), ..Settings::default() };
     let demo = Demo { session: Session::open(settings).await?, paths };
     say(
@@ -206,6 +201,27 @@ impl Paths {
         }
     }
 
+    /// Makes `dir`, and removes what an earlier demonstration left in it. The file
+    /// [`MARK`] says that one did: nobody's own files are removed.
+    fn make_empty(&self) -> Result<()> {
+        let dir = self.dir.display();
+        let cannot = |e: std::io::Error| exec_datafusion_err!("the demonstration cannot write in {dir}: {e}");
+        fs::create_dir_all(&self.dir).map_err(cannot)?;
+        let mark = self.dir.join(MARK);
+        if !mark.exists() && fs::read_dir(&self.dir).map_err(cannot)?.next().is_some() {
+            return exec_err!(
+                "{dir} holds files that are not of the demonstration; give it an empty folder with --dir"
+            );
+        }
+        fs::write(&mark, "voxql demo made this folder, and empties it when it runs again.\n").map_err(cannot)?;
+        for made in [self.study(), self.aligned()] {
+            if made.exists() {
+                fs::remove_dir_all(&made).map_err(cannot)?;
+            }
+        }
+        Ok(())
+    }
+
     fn study(&self) -> PathBuf {
         self.dir.join("study")
     }
@@ -294,6 +310,22 @@ mod tests {
     fn every_statement_of_the_pipeline_has_a_title() {
         let headings = ALIGN.lines().filter(|line| title(line, 1) != "").count();
         assert_eq!(crate::statements::parse::parse(ALIGN).unwrap().len(), headings);
+    }
+
+    #[test]
+    fn only_the_demonstrations_own_folder_is_emptied() {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = Paths { root: PathBuf::new(), dir: dir.path().join("new") };
+        paths.make_empty().unwrap();
+        fs::create_dir(paths.aligned()).unwrap();
+        paths.make_empty().unwrap();
+        assert!(!paths.aligned().exists());
+
+        let mine = dir.path().join("mine");
+        fs::create_dir_all(mine.join("study")).unwrap();
+        let error = Paths { root: PathBuf::new(), dir: mine.clone() }.make_empty().unwrap_err();
+        assert!(error.to_string().contains("--dir"));
+        assert!(mine.join("study").exists());
     }
 
     #[test]
