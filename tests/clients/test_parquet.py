@@ -49,8 +49,7 @@ def test_pyarrow_small(small):
 def test_duckdb_small(small):
     vectors = duckdb.sql(f"SELECT vector FROM '{small}' ORDER BY id").fetchall()
     check_small([row[0] for row in vectors])
-    inner = duckdb.sql(f"SELECT list_inner_product(vector::FLOAT[], vector::FLOAT[]) FROM '{small}' WHERE id = 1")
-    assert inner.fetchone()[0] == 1 + 2.5**2 + 3.25**2
+    assert duckdb.sql(f"SELECT list_sum(vector) FROM '{small}' WHERE id = 1").fetchall() == [(0.25,)]
 
 
 def test_polars_small(small):
