@@ -23,7 +23,7 @@ pub async fn execute(session: &Session, statement: DdlStatement, text: &str) -> 
     match statement {
         DdlStatement::CreateMemoryTable(create) => create_table(session, create).await,
         DdlStatement::CreateView(create) => create_view(session, create, text).await,
-        DdlStatement::CreateExternalTable(create) => create_external(session, create, text).await,
+        DdlStatement::CreateExternalTable(create) => create_external(session, *create, text).await,
         DdlStatement::DropTable(drop) => {
             let kinds = [ObjectKind::Table, ObjectKind::External];
             drop_relation(session, &drop.name, drop.if_exists, &kinds).await

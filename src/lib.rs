@@ -4,10 +4,11 @@
 //! keyed by subject and time; aligning them is a SQL query. `README.md` has the
 //! tour; [`Session`](session::Session) is where a program starts.
 
+pub mod cli;
 pub mod database;
 mod ddl;
+pub mod demo;
 pub mod models;
-pub mod cli;
 pub mod readers;
 pub mod session;
 pub mod statements;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use datafusion::common::config::ConfigNonZeroUsize;
 use datafusion::common::{Result, exec_err};
 use datafusion::execution::TaskContext;
 use datafusion::execution::cache::cache_manager::CacheManagerConfig;
@@ -167,7 +168,7 @@ impl Session {
 
     async fn run(&self, mut state: SessionState, plan: LogicalPlan) -> Result<Answer> {
         let rows = width::batch_rows(&plan, state.config().batch_size());
-        state.config_mut().options_mut().execution.batch_size = rows.try_into()?;
+        state.config_mut().options_mut().execution.batch_size = ConfigNonZeroUsize::try_new(rows)?;
         let physical = state.create_physical_plan(&plan).await?;
         let task = Arc::new(TaskContext::from(&state));
         let stream = execute_stream(Arc::clone(&physical), task)?;

@@ -1,7 +1,7 @@
 //! The shell: the arguments of `voxql`, and what it does with them.
 
 mod catalog;
-mod cell;
+pub(crate) mod cell;
 mod commands;
 mod complete;
 mod logger;
@@ -10,7 +10,7 @@ mod print;
 mod progress;
 mod repl;
 mod shell;
-mod table;
+pub(crate) mod table;
 
 use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};

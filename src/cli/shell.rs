@@ -17,7 +17,8 @@ use super::message::{Message, message};
 use super::print::{Format, Printer};
 use super::progress::{Display, PATIENCE, Progress, TICK};
 use super::table::Layout;
-use crate::session::{AnswerKind, Session, Settings, Statement};
+use crate::session::{AnswerKind, Session, Settings};
+use crate::statements::Statement;
 
 /// Why a text did not run to its end.
 #[derive(Debug)]

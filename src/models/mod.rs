@@ -1,6 +1,8 @@
 //! Models as catalog objects: `CREATE MODEL`, `SHOW MODELS`, `DROP MODEL`, and the
 //! functions that use them.
 
+pub mod backend;
+pub mod embedding;
 pub mod fit;
 pub mod srm;
 pub mod srm_transform;
@@ -65,7 +67,3 @@ pub async fn drop_model(session: &Session, name: &str, if_exists: bool) -> Resul
         false => session.models().missing(name),
     }
 }
-//! Models: networks run over a column, and models fitted to one.
-
-pub mod backend;
-pub mod embedding;

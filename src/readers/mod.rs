@@ -15,8 +15,8 @@ pub mod call;
 pub mod events;
 pub mod files;
 pub mod format;
-pub mod nifti;
 pub mod mp4;
+pub mod nifti;
 pub mod scan;
 pub mod subtitles;
 #[cfg(test)]
@@ -28,7 +28,12 @@ use scan::FileTable;
 
 /// Every format, in the order of the reference.
 pub fn formats() -> Vec<Arc<dyn Format>> {
-    vec![]
+    vec![
+        Arc::new(nifti::Nifti),
+        Arc::new(events::Events),
+        Arc::new(subtitles::Subtitles),
+        Arc::new(video::Video),
+    ]
 }
 
 /// The format whose table function is `function`.

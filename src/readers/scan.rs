@@ -125,7 +125,9 @@ impl FileTable {
             format,
             options,
             files,
-            scan_schema: TableSchema::new(columns, key_fields),
+            scan_schema: TableSchema::builder(columns)
+                .with_table_partition_cols(key_fields)
+                .build(),
             schema: Arc::new(schema),
         })
     }

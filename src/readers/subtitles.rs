@@ -90,7 +90,7 @@ impl Format for Subtitles {
 
 /// One subtitle.
 #[derive(Debug, Clone, PartialEq)]
-struct Cue {
+pub struct Cue {
     onset: f64,
     duration: f64,
     text: String,

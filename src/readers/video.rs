@@ -523,7 +523,7 @@ impl Iterator for Batches {
 impl Batches {
     fn batch(&mut self, from: usize, to: usize) -> Result<RecordBatch> {
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.schema.fields().len());
-        for field in self.schema.fields() {
+        for field in Arc::clone(&self.schema).fields() {
             columns.push(match field.name().as_str() {
                 "frame_index" => Arc::new(Int64Array::from_iter_values(
                     (from..to).map(|row| row as i64),

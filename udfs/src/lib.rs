@@ -6,21 +6,14 @@
 //! ```
 
 pub mod args;
+mod distance;
+pub mod dot;
 pub mod hrf_convolve;
 pub mod interpolate;
 pub mod kernels;
-pub mod register;
-pub mod run_window;
-pub mod time;
-pub mod vectors;
-
-/// Where `#[user_doc]` looks for its types.
-pub(crate) mod datafusion_doc {
-    pub use datafusion::logical_expr::{DocSection, Documentation, DocumentationBuilder};
-mod distance;
-pub mod dot;
 pub mod named_arguments;
 pub mod register;
+pub mod run_window;
 pub mod time;
 mod tr_index;
 mod tr_time;

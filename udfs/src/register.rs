@@ -42,5 +42,4 @@ pub fn windows() -> Vec<WindowUDF> {
         hrf_convolve(),
         // Signal
     ]
-    vec![]
 }

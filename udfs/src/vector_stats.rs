@@ -171,10 +171,8 @@ impl VectorStats {
                 }
             }
         }
-        for (ours, theirs) in self.missing[start.min(self.missing.len())..]
-            .iter_mut()
-            .zip(partial.missing)
-        {
+        let ours = self.missing.iter_mut().skip(start);
+        for (ours, theirs) in ours.zip(partial.missing) {
             *ours += theirs;
         }
         Ok(())

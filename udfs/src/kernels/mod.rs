@@ -1,6 +1,8 @@
 //! The mathematics: slices and matrices, nothing of DataFusion.
 
 pub mod hrf;
+pub mod mel;
 pub mod mt19937;
 pub mod nearby;
 pub mod srm;
+pub mod window;
