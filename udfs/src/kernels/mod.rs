@@ -1,6 +1,8 @@
 //! The mathematics: slices and matrices, nothing of DataFusion.
 
+pub mod dot;
 pub mod hrf;
 pub mod mt19937;
 pub mod nearby;
 pub mod srm;
+pub mod vector_stats;
