@@ -8,7 +8,7 @@ use arrow::array::{ArrayRef, FixedSizeListArray, Float32Array, RecordBatch};
 use arrow::datatypes::{DataType, Field};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use datafusion::prelude::SessionContext;
-use voxql_udfs::dot::{dot, euclidean};
+use voxql_udfs::kernels::dot::{dot, euclidean};
 
 const ROWS: usize = 100_000;
 const WIDTH: usize = 384;

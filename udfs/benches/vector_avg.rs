@@ -9,7 +9,7 @@ use arrow::datatypes::{DataType, Field};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use datafusion::datasource::MemTable;
 use datafusion::prelude::SessionContext;
-use voxql_udfs::vector_stats::{Statistic, VectorStats};
+use voxql_udfs::kernels::vector_stats::{Statistic, VectorStats};
 
 const ROWS: usize = 100_000;
 const WIDTH: usize = 1024;

@@ -14,7 +14,7 @@ use datafusion::logical_expr::{
 };
 
 use crate::args::{Kind, Parameters, result_of};
-use crate::dot::{cosine, dot, euclidean, norm};
+use crate::kernels::dot::{cosine, dot, euclidean, norm};
 use crate::vectors::{MODEL_METADATA, Vectors, element_type, fits_f32, vector_width};
 
 /// The scalar function `cosine_distance`.

@@ -8,6 +8,7 @@
 pub mod args;
 mod distance;
 pub mod dot;
+pub mod distance;
 pub mod hrf_convolve;
 pub mod interpolate;
 pub mod kernels;
@@ -26,6 +27,16 @@ pub mod vectors;
 /// The crate name in the paths that `#[user_doc]` writes; DataFusion has it inside.
 pub(crate) mod datafusion_doc {
     pub use datafusion::logical_expr::{DocSection, Documentation};
+pub mod tr_index;
+pub mod tr_time;
+pub mod vector_aggregates;
+pub mod vector_concat;
+pub mod vector_normalize;
+pub mod vectors;
+
+/// Where `#[user_doc]` looks for its types.
+pub(crate) mod datafusion_doc {
+    pub use datafusion::logical_expr::{DocSection, Documentation, DocumentationBuilder};
 }
 
 use datafusion::prelude::SessionContext;

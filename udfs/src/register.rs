@@ -2,22 +2,32 @@
 
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 
+use crate::distance::{cosine_distance, inner_product, l2_distance};
 use crate::hrf_convolve::hrf_convolve;
 use crate::interpolate::interpolate;
-use crate::{distance, tr_index, tr_time, vector_aggregates, vector_concat, vector_normalize};
+use crate::tr_index::tr_index;
+use crate::tr_time::tr_time;
+use crate::vector_aggregates::{vector_avg, vector_max, vector_min, vector_std, vector_sum};
+use crate::vector_concat::vector_concat;
+use crate::vector_normalize::vector_normalize;
 
 /// Functions of one row.
 pub fn scalars() -> Vec<ScalarUDF> {
     vec![
         // Time
-        tr_index::udf(),
-        tr_time::udf(),
+        tr_index(),
+        tr_time(),
         // Vectors
-        vector_concat::udf(),
-        vector_normalize::udf(),
-        distance::cosine_distance(),
-        distance::l2_distance(),
-        distance::inner_product(),
+        vector_concat(),
+        vector_normalize(),
+        cosine_distance(),
+        l2_distance(),
+        inner_product(),
+        // Response
+        // Audio
+        // Text
+        // Brain
+        // Search
     ]
 }
 
@@ -25,11 +35,13 @@ pub fn scalars() -> Vec<ScalarUDF> {
 pub fn aggregates() -> Vec<AggregateUDF> {
     vec![
         // Vectors
-        vector_aggregates::vector_avg(),
-        vector_aggregates::vector_sum(),
-        vector_aggregates::vector_std(),
-        vector_aggregates::vector_min(),
-        vector_aggregates::vector_max(),
+        vector_avg(),
+        vector_sum(),
+        vector_std(),
+        vector_min(),
+        vector_max(),
+        // Response
+        // Brain
     ]
 }
 

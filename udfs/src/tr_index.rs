@@ -27,7 +27,7 @@ const PARAMETERS: Parameters = Parameters {
 };
 
 /// The scalar function `tr_index`.
-pub fn udf() -> ScalarUDF {
+pub fn tr_index() -> ScalarUDF {
     TrIndex {
         signature: PARAMETERS.signature(Volatility::Immutable),
     }

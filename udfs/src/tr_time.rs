@@ -27,7 +27,7 @@ const PARAMETERS: Parameters = Parameters {
 };
 
 /// The scalar function `tr_time`.
-pub fn udf() -> ScalarUDF {
+pub fn tr_time() -> ScalarUDF {
     TrTime {
         signature: PARAMETERS.signature(Volatility::Immutable),
     }

@@ -18,7 +18,7 @@ use datafusion::logical_expr::{
 };
 
 use crate::args::{Kind, Parameters};
-use crate::vector_stats::{Partial, Statistic, UnequalWidths, VectorStats};
+use crate::kernels::vector_stats::{Partial, Statistic, UnequalWidths, VectorStats};
 use crate::vectors::{
     MODEL_METADATA, VectorBuilder, Vectors, element_type, fits_f32, vector_type, vector_width,
 };

@@ -17,7 +17,7 @@ use crate::vectors::{VectorBuilder, Vectors, element_type, vector_type, vector_w
 const NAME: &str = "vector_concat";
 
 /// The scalar function `vector_concat`.
-pub fn udf() -> ScalarUDF {
+pub fn vector_concat() -> ScalarUDF {
     VectorConcat {
         signature: Signature::user_defined(Volatility::Immutable),
     }

@@ -13,7 +13,7 @@ use datafusion_macros::user_doc;
 
 use crate::args::{Kind, Parameters, result_of};
 use crate::datafusion_doc;
-use crate::dot::norm;
+use crate::kernels::dot::norm;
 use crate::vectors::{VectorBuilder, Vectors, element_type, fits_f32, vector_type, vector_width};
 
 const PARAMETERS: Parameters = Parameters {
@@ -23,7 +23,7 @@ const PARAMETERS: Parameters = Parameters {
 };
 
 /// The scalar function `vector_normalize`.
-pub fn udf() -> ScalarUDF {
+pub fn vector_normalize() -> ScalarUDF {
     VectorNormalize {
         signature: PARAMETERS.signature(Volatility::Immutable),
     }

@@ -1,8 +1,10 @@
 //! The mathematics: slices and matrices, nothing of DataFusion.
 
+pub mod dot;
 pub mod hrf;
 pub mod mel;
 pub mod mt19937;
 pub mod nearby;
 pub mod srm;
 pub mod window;
+pub mod vector_stats;
