@@ -27,7 +27,11 @@ use scan::FileTable;
 
 /// Every format, in the order of the reference.
 pub fn formats() -> Vec<Arc<dyn Format>> {
-    vec![]
+    vec![
+        Arc::new(video::Video),
+        Arc::new(events::Events),
+        Arc::new(subtitles::Subtitles),
+    ]
 }
 
 /// The format whose table function is `function`.

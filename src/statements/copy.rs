@@ -12,8 +12,8 @@ use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::Result;
 use datafusion::common::file_options::file_type::FileType;
 use datafusion::datasource::file_format::{format_as_file_type, parquet::ParquetFormatFactory};
-use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::logical_expr::logical_plan::CopyTo;
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 
 /// A plan that writes the rows of `input` into the one file `path`.
 pub fn write_parquet(input: LogicalPlan, path: &str) -> Result<LogicalPlan> {
@@ -36,7 +36,10 @@ fn column_options(schema: &Schema) -> HashMap<String, String> {
     let mut options = HashMap::new();
     for field in schema.fields() {
         if let Some(path) = float_vector(field, field.name()) {
-            let set = [("encoding", "byte_stream_split"), ("dictionary_enabled", "false")];
+            let set = [
+                ("encoding", "byte_stream_split"),
+                ("dictionary_enabled", "false"),
+            ];
             for (key, value) in set {
                 options.insert(format!("format.{key}::{path}"), value.to_string());
             }
