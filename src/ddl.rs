@@ -56,13 +56,18 @@ pub async fn insert(session: &Session, statement: DmlStatement) -> Result<Answer
     if rows > 0 {
         staging.publish_part(&name)?;
     }
-    Ok(Answer::done(format!("inserted {} into {name}", count(rows))))
+    Ok(Answer::done(format!(
+        "inserted {} into {name}",
+        count(rows)
+    )))
 }
 
 async fn create_table(session: &Session, create: CreateMemoryTable) -> Result<Answer> {
     let name = own_name(&create.name)?;
     if create.temporary {
-        return plan_err!("temporary tables are not supported; CREATE VIEW, or leave TEMPORARY out");
+        return plan_err!(
+            "temporary tables are not supported; CREATE VIEW, or leave TEMPORARY out"
+        );
     }
     if !create.column_defaults.is_empty() || create.constraints.iter().next().is_some() {
         return plan_err!("table {name}: keys, constraints and defaults are not supported");
@@ -75,7 +80,10 @@ async fn create_table(session: &Session, create: CreateMemoryTable) -> Result<An
     refuse_taken(session, name, ObjectKind::Table, create.or_replace)?;
     let rows = stage_rows(session, &staging, Arc::unwrap_or_clone(create.input)).await?;
     staging.publish_directory(ObjectKind::Table, name)?;
-    Ok(Answer::done(format!("created table {name} ({})", count(rows))))
+    Ok(Answer::done(format!(
+        "created table {name} ({})",
+        count(rows)
+    )))
 }
 
 async fn create_view(session: &Session, create: CreateView, text: &str) -> Result<Answer> {
@@ -93,11 +101,16 @@ async fn create_external(
 ) -> Result<Answer> {
     let name = own_name(&create.name)?;
     if session.database().exists(ObjectKind::External, name) && create.if_not_exists {
-        return Ok(Answer::done(format!("external table {name} is there already")));
+        return Ok(Answer::done(format!(
+            "external table {name} is there already"
+        )));
     }
     // What cannot be read now is not kept.
     let state = session.context().state();
-    match state.table_factories().get(&create.file_type.to_uppercase()) {
+    match state
+        .table_factories()
+        .get(&create.file_type.to_uppercase())
+    {
         Some(factory) => factory.create(&state, &create).await?,
         None => {
             let mut known: Vec<_> = state.table_factories().keys().cloned().collect();
@@ -169,7 +182,9 @@ fn own_name(name: &TableReference) -> Result<&str> {
     let elsewhere = name.schema().is_some_and(|schema| schema != SCHEMA)
         || name.catalog().is_some_and(|catalog| catalog != CATALOG);
     match elsewhere {
-        true => plan_err!("{name}: a VoxQL database has one schema, {CATALOG}.{SCHEMA}; leave it out"),
+        true => {
+            plan_err!("{name}: a VoxQL database has one schema, {CATALOG}.{SCHEMA}; leave it out")
+        }
         false => Ok(name.table()),
     }
 }

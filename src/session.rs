@@ -11,7 +11,7 @@ use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsume
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SendableRecordBatchStream, SessionState};
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::physical_plan::{ExecutionPlan, EmptyRecordBatchStream, execute_stream};
+use datafusion::physical_plan::{EmptyRecordBatchStream, ExecutionPlan, execute_stream};
 use datafusion::prelude::{SessionConfig, SessionContext};
 
 use crate::database::{Database, DirectorySchema};
@@ -147,7 +147,8 @@ impl Session {
             LogicalPlan::Ddl(statement) => ddl::execute(self, statement, text).await,
             LogicalPlan::Dml(statement) => ddl::insert(self, statement).await,
             LogicalPlan::Copy(copy) => {
-                self.run_rows(LogicalPlan::Copy(copy::with_encodings(copy))).await
+                self.run_rows(LogicalPlan::Copy(copy::with_encodings(copy)))
+                    .await
             }
             LogicalPlan::Statement(_) => {
                 let frame = self.context.execute_logical_plan(plan).await?;

@@ -101,9 +101,9 @@ fn check_layout(marker: &Path) -> Result<()> {
         .and_then(|layout| layout.as_u64());
     match layout {
         Some(layout) if layout == u64::from(LAYOUT) => Ok(()),
-        Some(layout) => exec_err!(
-            "made by another version of VoxQL (layout {layout}; this one reads {LAYOUT})"
-        ),
+        Some(layout) => {
+            exec_err!("made by another version of VoxQL (layout {layout}; this one reads {LAYOUT})")
+        }
         None => exec_err!("voxql.json does not say the layout; it is damaged"),
     }
 }
@@ -116,7 +116,9 @@ mod tests {
     fn a_directory_with_other_things_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("thesis.tex"), "x").unwrap();
-        let error = Database::open(Some(directory.path())).unwrap_err().to_string();
+        let error = Database::open(Some(directory.path()))
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("not empty"), "{error}");
     }
 
@@ -125,7 +127,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         Database::open(Some(directory.path())).unwrap();
         fs::write(directory.path().join("voxql.json"), "{\"layout\": 99}").unwrap();
-        let error = Database::open(Some(directory.path())).unwrap_err().to_string();
+        let error = Database::open(Some(directory.path()))
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("layout 99"), "{error}");
     }
 

@@ -73,7 +73,11 @@ impl DirectorySchema {
         let state = self.state()?;
         let Some(Kind::Engine(statement)) = statements::parse::parse(&text)?.pop().map(|s| s.kind)
         else {
-            return plan_err!("{}: not the definition of a {}", path.display(), kind.noun());
+            return plan_err!(
+                "{}: not the definition of a {}",
+                path.display(),
+                kind.noun()
+            );
         };
         match statements::plan::plan(&state, *statement).await? {
             LogicalPlan::Ddl(DdlStatement::CreateView(view)) => Ok(Arc::new(ViewTable::new(
@@ -87,7 +91,11 @@ impl DirectorySchema {
                     None => plan_err!("{name}: no reader for {}", table.file_type),
                 }
             }
-            _ => plan_err!("{}: not the definition of a {}", path.display(), kind.noun()),
+            _ => plan_err!(
+                "{}: not the definition of a {}",
+                path.display(),
+                kind.noun()
+            ),
         }
     }
 }

@@ -174,7 +174,8 @@ fn read_only(error: &std::io::Error) -> bool {
 
 fn holder(database: &Database) -> String {
     let mut text = String::new();
-    let read = File::open(database.root().join(".lock")).and_then(|f| f.take(200).read_to_string(&mut text));
+    let read = File::open(database.root().join(".lock"))
+        .and_then(|f| f.take(200).read_to_string(&mut text));
     match read {
         Ok(_) if !text.trim().is_empty() => format!("{} is writing", text.trim()),
         _ => "it cannot be written to".to_string(),
@@ -275,7 +276,10 @@ mod tests {
         let second = Database::open(Some(directory.path())).unwrap();
         let staging = first.write().await.unwrap();
         let error = second.write().await.unwrap_err().to_string();
-        assert!(error.contains(&format!("process {}", std::process::id())), "{error}");
+        assert!(
+            error.contains(&format!("process {}", std::process::id())),
+            "{error}"
+        );
         drop(staging);
         second.write().await.unwrap();
     }

@@ -53,7 +53,8 @@ pub async fn collect(session: &Session, query: Query) -> Result<Rows> {
     let plan = statements::plan::plan(&session.context().state(), statement).await?;
     let schema: SchemaRef = Arc::new(plan.schema().as_arrow().clone());
     let columns = Columns::find(&schema)?;
-    let memory = MemoryConsumer::new("CREATE MODEL").register(&session.context().runtime_env().memory_pool);
+    let memory =
+        MemoryConsumer::new("CREATE MODEL").register(&session.context().runtime_env().memory_pool);
     let mut gathering = Gathering {
         converter: RowConverter::new(columns.sort_fields(&schema))?,
         columns,

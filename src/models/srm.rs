@@ -54,7 +54,10 @@ impl Options {
                 }
             }
         }
-        for (name, value) in [("features", options.features), ("iterations", options.iterations)] {
+        for (name, value) in [
+            ("features", options.features),
+            ("iterations", options.iterations),
+        ] {
             if value == 0 {
                 return plan_err!("srm: {name} must be a whole number above 0, not 0");
             }
@@ -127,7 +130,8 @@ fn fit_blocking(mut rows: Rows, options: Options) -> Result<SrmModel> {
     }
     // The maps and the products of an iteration.
     for subject in &rows.subjects {
-        rows.memory.try_grow(4 * 8 * subject.voxels * options.features)?;
+        rows.memory
+            .try_grow(4 * 8 * subject.voxels * options.features)?;
     }
     let data: Vec<MatRef<'_, f64>> = rows
         .subjects

@@ -131,7 +131,8 @@ impl ScalarUDFImpl for SrmTransform {
 
         let arrays = ColumnarValue::values_to_arrays(&args.args[..2])?;
         let rows = arrays[0].len();
-        let vectors = Vectors::<Float32Type>::try_new(self.name(), &arrays[0])?.fill_missing(f32::NAN);
+        let vectors =
+            Vectors::<Float32Type>::try_new(self.name(), &arrays[0])?.fill_missing(f32::NAN);
         let names = cast(&arrays[1], &DataType::Utf8)?;
         let names = names.as_string::<i32>();
 
@@ -158,12 +159,19 @@ impl ScalarUDFImpl for SrmTransform {
                 );
             }
             let mean = description.demean.then_some(subject.mean.as_slice());
-            out.append_with(subject.features(), |shared| project(subject, mean, x, shared))?;
+            out.append_with(subject.features(), |shared| {
+                project(subject, mean, x, shared)
+            })?;
         }
         let column: ArrayRef = out.finish()?;
-        let all_scalar = args.args.iter().all(|a| matches!(a, ColumnarValue::Scalar(_)));
+        let all_scalar = args
+            .args
+            .iter()
+            .all(|a| matches!(a, ColumnarValue::Scalar(_)));
         match all_scalar {
-            true => Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&column, 0)?)),
+            true => Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(
+                &column, 0,
+            )?)),
             false => Ok(ColumnarValue::Array(column)),
         }
     }

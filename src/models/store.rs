@@ -147,7 +147,9 @@ impl Models {
         let names = self.names()?;
         match closest(name, names.iter().map(String::as_str)) {
             Some(near) => plan_err!("there is no model {name}; did you mean {near}?"),
-            None if names.is_empty() => plan_err!("there is no model {name}; CREATE MODEL makes one"),
+            None if names.is_empty() => {
+                plan_err!("there is no model {name}; CREATE MODEL makes one")
+            }
             None => plan_err!("there is no model {name}; there are {}", names.join(", ")),
         }
     }
@@ -191,7 +193,9 @@ pub fn write(directory: &Path, model: &SrmModel, name: &str, query: &str) -> Res
 fn subjects_batch(model: &SrmModel) -> Result<RecordBatch> {
     let subjects = &model.subjects;
     let list = |values: fn(&SubjectMap) -> &Vec<f64>| {
-        let rows = subjects.iter().map(|s| Some(values(s).iter().copied().map(Some)));
+        let rows = subjects
+            .iter()
+            .map(|s| Some(values(s).iter().copied().map(Some)));
         Arc::new(ListArray::from_iter_primitive::<Float64Type, _, _>(rows)) as ArrayRef
     };
     let names = StringArray::from_iter_values(subjects.iter().map(|s| &s.name));
@@ -212,7 +216,10 @@ fn shared_batch(model: &SrmModel) -> Result<RecordBatch> {
         .chunks_exact(model.options.features.max(1))
         .map(|tr| Some(tr.iter().copied().map(Some)));
     let shared = ListArray::from_iter_primitive::<Float64Type, _, _>(rows);
-    Ok(RecordBatch::try_from_iter([("shared", Arc::new(shared) as ArrayRef)])?)
+    Ok(RecordBatch::try_from_iter([(
+        "shared",
+        Arc::new(shared) as ArrayRef,
+    )])?)
 }
 
 fn write_parquet(path: &Path, batch: RecordBatch) -> Result<()> {
@@ -244,10 +251,11 @@ fn read_subjects(path: &Path) -> Result<Vec<SubjectMap>> {
         ) else {
             return exec_err!("{}: the columns have other types", path.display());
         };
-        let floats = |list: &ListArray, i: usize| match list.value(i).as_primitive_opt::<Float64Type>() {
-            Some(values) => Ok(values.values().to_vec()),
-            None => exec_err!("{}: the columns have other types", path.display()),
-        };
+        let floats =
+            |list: &ListArray, i: usize| match list.value(i).as_primitive_opt::<Float64Type>() {
+                Some(values) => Ok(values.values().to_vec()),
+                None => exec_err!("{}: the columns have other types", path.display()),
+            };
         for i in 0..batch.num_rows() {
             subjects.push(SubjectMap {
                 name: names.value(i).to_string(),
@@ -267,7 +275,11 @@ fn content_hash(directory: &Path) -> Result<String> {
         let path = directory.join(file);
         hasher.update(fs::read(&path).map_err(|e| damaged(&path, e))?);
     }
-    Ok(hasher.finalize().iter().map(|b| format!("{b:02x}")).collect())
+    Ok(hasher
+        .finalize()
+        .iter()
+        .map(|b| format!("{b:02x}"))
+        .collect())
 }
 
 fn damaged(path: &Path, error: impl std::fmt::Display) -> DataFusionError {

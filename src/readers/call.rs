@@ -49,10 +49,7 @@ pub fn arguments(format: &dyn Format, args: &[FunctionArg]) -> Result<(Vec<Strin
 }
 
 /// The same from `OPTIONS ('mask' 'm.nii')` of CREATE EXTERNAL TABLE, where all values are text.
-pub fn external_options(
-    format: &dyn Format,
-    given: &HashMap<String, String>,
-) -> Result<Options> {
+pub fn external_options(format: &dyn Format, given: &HashMap<String, String>) -> Result<Options> {
     let mut options = Options::default();
     for (name, text) in given {
         // DataFusion puts `format.` before names without a dot.
@@ -66,7 +63,10 @@ pub fn external_options(
 
 fn find_parameter<'a>(format: &'a dyn Format, name: &str) -> Result<&'a Parameter> {
     let parameters = format.parameters();
-    if let Some(parameter) = parameters.iter().find(|p| p.name.eq_ignore_ascii_case(name)) {
+    if let Some(parameter) = parameters
+        .iter()
+        .find(|p| p.name.eq_ignore_ascii_case(name))
+    {
         return Ok(parameter);
     }
     let names = parameters.iter().map(|p| p.name);

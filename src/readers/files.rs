@@ -114,7 +114,12 @@ mod tests {
 
     fn tree() -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
-        for name in ["a_bold.nii", "sub/b_bold.nii", "sub/c.txt", ".hidden/d_bold.nii"] {
+        for name in [
+            "a_bold.nii",
+            "sub/b_bold.nii",
+            "sub/c.txt",
+            ".hidden/d_bold.nii",
+        ] {
             let path = root.path().join(name);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, "x").unwrap();
@@ -137,11 +142,10 @@ mod tests {
         assert_eq!(names(&at("sub/c.txt")), ["c.txt"]);
         assert_eq!(names(&at("")), ["a_bold.nii", "b_bold.nii"]);
         assert_eq!(names(&at("sub/*")), ["b_bold.nii", "c.txt"]);
-        assert_eq!(names(&at("**/*_bold.nii")), [
-            "d_bold.nii",
-            "a_bold.nii",
-            "b_bold.nii"
-        ]);
+        assert_eq!(
+            names(&at("**/*_bold.nii")),
+            ["d_bold.nii", "a_bold.nii", "b_bold.nii"]
+        );
     }
 
     #[test]

@@ -33,6 +33,9 @@ pub fn formats() -> Vec<Arc<dyn Format>> {
         Arc::new(events::Events),
         Arc::new(subtitles::Subtitles),
         Arc::new(video::Video),
+        Arc::new(video::Video),
+        Arc::new(events::Events),
+        Arc::new(subtitles::Subtitles),
     ]
 }
 

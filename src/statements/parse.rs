@@ -25,7 +25,10 @@ pub enum Kind {
     /// A statement of DataFusion's.
     Engine(Box<EngineStatement>),
     CreateModel(Box<CreateModel>),
-    DropModel { name: String, if_exists: bool },
+    DropModel {
+        name: String,
+        if_exists: bool,
+    },
     ShowModels,
 }
 
@@ -110,7 +113,8 @@ impl<'a> Parser<'a> {
     }
 
     fn kind(&mut self) -> Result<Kind> {
-        if self.words_ahead(&["create", "model"]) || self.words_ahead(&["create", "or", "replace", "model"])
+        if self.words_ahead(&["create", "model"])
+            || self.words_ahead(&["create", "or", "replace", "model"])
         {
             return self.create_model();
         }
@@ -239,7 +243,11 @@ impl<'a> Parser<'a> {
         }
         let line = &self.sql[start_of_line..];
         let column = at.column.saturating_sub(1) as usize;
-        start_of_line + line.char_indices().nth(column).map_or(line.len(), |(i, _)| i)
+        start_of_line
+            + line
+                .char_indices()
+                .nth(column)
+                .map_or(line.len(), |(i, _)| i)
     }
 }
 
@@ -253,13 +261,17 @@ mod tests {
 
     #[test]
     fn statements_know_their_line_and_text() {
-        let sql = "-- a comment; with a semicolon\nSELECT 'é;', 1;\n\n  CREATE TABLE t AS\n  SELECT 2 ;";
+        let sql =
+            "-- a comment; with a semicolon\nSELECT 'é;', 1;\n\n  CREATE TABLE t AS\n  SELECT 2 ;";
         let statements = parse(sql).unwrap();
-        let got: Vec<_> = statements.iter().map(|s| (s.line, s.text.as_str())).collect();
-        assert_eq!(got, [
-            (2, "SELECT 'é;', 1"),
-            (4, "CREATE TABLE t AS\n  SELECT 2")
-        ]);
+        let got: Vec<_> = statements
+            .iter()
+            .map(|s| (s.line, s.text.as_str()))
+            .collect();
+        assert_eq!(
+            got,
+            [(2, "SELECT 'é;', 1"), (4, "CREATE TABLE t AS\n  SELECT 2")]
+        );
     }
 
     #[test]
@@ -271,14 +283,22 @@ mod tests {
         };
         assert_eq!((model.name.as_str(), model.using.as_str()), ("m", "srm"));
         assert!(model.or_replace && !model.if_not_exists);
-        let options: Vec<_> = model.options.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
-        assert_eq!(options, [("features", "50"), ("iterations", "10"), ("seed", "-1")]);
+        let options: Vec<_> = model
+            .options
+            .iter()
+            .map(|(k, v)| (k.as_str(), v.as_str()))
+            .collect();
+        assert_eq!(
+            options,
+            [("features", "50"), ("iterations", "10"), ("seed", "-1")]
+        );
         assert_eq!(model.query.to_string(), "SELECT subject, tr, bold FROM b");
     }
 
     #[test]
     fn model_is_no_reserved_word() {
-        let statements = parse("CREATE TABLE model AS SELECT 1 AS models; SELECT models FROM model").unwrap();
+        let statements =
+            parse("CREATE TABLE model AS SELECT 1 AS models; SELECT models FROM model").unwrap();
         assert!(statements.iter().all(|s| matches!(s.kind, Kind::Engine(_))));
     }
 
@@ -287,8 +307,14 @@ mod tests {
         for (sql, message) in [
             ("CREATE MODEL m AS SELECT 1", "expected USING"),
             ("CREATE MODEL m USING srm SELECT 1", "expected AS"),
-            ("CREATE MODEL m USING srm OPTIONS (k 1, k 2) AS SELECT 1", "twice"),
-            ("SHOW MODELS please", "expected end of statement, found please at Line: 1, Column: 13"),
+            (
+                "CREATE MODEL m USING srm OPTIONS (k 1, k 2) AS SELECT 1",
+                "twice",
+            ),
+            (
+                "SHOW MODELS please",
+                "expected end of statement, found please at Line: 1, Column: 13",
+            ),
             ("SELECT 1 SELECT 2", "Line: 1"),
         ] {
             let error = parse(sql).unwrap_err().to_string();

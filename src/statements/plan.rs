@@ -18,9 +18,7 @@ use datafusion::logical_expr::planner::{
 };
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::parser::{CopyToSource, Statement as EngineStatement};
-use datafusion::sql::sqlparser::ast::{
-    FunctionArg, ObjectName, TableFactor, Visit, Visitor,
-};
+use datafusion::sql::sqlparser::ast::{FunctionArg, ObjectName, TableFactor, Visit, Visitor};
 
 use crate::readers;
 
