@@ -6,6 +6,7 @@ use std::sync::Arc;
 use datafusion::common::Result;
 use ndarray::{ArrayD, ArrayView2};
 use tract_onnx::prelude::*;
+use tract_onnx::tract_core::internal::TractErrorContext;
 
 use super::{Network, failed_run, guard, threads};
 
