@@ -6,7 +6,6 @@ use std::sync::Arc;
 use datafusion::common::Result;
 use ndarray::{ArrayD, ArrayView2};
 use tract_onnx::prelude::*;
-use tract_onnx::tract_core::internal::TractErrorContext;
 
 use super::{Network, failed_run, guard, threads};
 
@@ -34,12 +33,14 @@ impl Plan {
                 let (_, values) = inputs
                     .iter()
                     .find(|(given, _)| given == name)
-                    .with_context(|| format!("the input '{name}' is not given"))?;
+                    .ok_or_else(|| TractError::msg(format!("the input '{name}' is not given")))?;
                 Ok(Tensor::from(values.to_owned()).into())
             })
             .collect::<TractResult<TVec<TValue>>>()?;
         let result = self.plan.run(values)?;
-        let output = result.first().context("the graph has no output")?;
+        let output = result
+            .first()
+            .ok_or_else(|| TractError::msg("the graph has no output"))?;
         Ok(output.to_plain_array_view::<f32>()?.to_owned())
     }
 }
