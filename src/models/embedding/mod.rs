@@ -1,6 +1,8 @@
 //! Text embedding: a model by name, and the vectors it gives.
 
 mod folder;
+#[cfg(test)]
+mod golden;
 mod hashing;
 mod locate;
 mod pooling;

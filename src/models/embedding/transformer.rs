@@ -75,6 +75,14 @@ impl Transformer {
         Ok(vectors)
     }
 
+    /// The tokens of each text, as the graph sees them.
+    #[cfg(test)]
+    pub fn token_ids(&self, texts: &[&str]) -> Result<Vec<Vec<u32>>> {
+        let encodings = self.tokenizer.encode(texts)?;
+        let ids = |e: &Encoding| e.ids().iter().map(|id| u32::from(*id)).collect();
+        Ok(encodings.iter().map(ids).collect())
+    }
+
     /// Runs every batch, on as many threads as the backend has use for.
     fn run_all<'a>(
         &self,
