@@ -202,7 +202,7 @@ async fn watch(
             () = tokio::time::sleep(TICK) => {
                 if start.elapsed() >= PATIENCE && !bars.is_hidden() {
                     let display = display.get_or_insert_with(|| Display::new(bars, start.elapsed()));
-                    display.show(plan.get().as_ref().map(Progress::of));
+                    display.show(plan.get().as_ref().map(Progress::of), cancelled);
                 }
             }
         }
