@@ -10,10 +10,11 @@ use rustyline::{CompletionType, Config, Editor};
 
 use super::catalog::{self, Function};
 use super::commands::{self, Command};
-use super::complete::{Suggestions, complete};
+use super::complete::Suggestions;
 use super::print::Format;
 use super::shell::{Shell, Stop, terminal_width};
 use super::table::Table;
+use crate::statements::parse::is_incomplete;
 
 const PROMPT: &str = "voxql> ";
 const CONTINUATION: &str = "    -> ";
@@ -83,7 +84,7 @@ pub fn run(shell: &mut Shell) -> Result<(), Stop> {
         }
         statement.push_str(&line);
         statement.push('\n');
-        if complete(&statement) {
+        if !is_incomplete(&statement) {
             let text = std::mem::take(&mut statement);
             remember(&mut editor, &mut history, text.trim_end());
             shell.style.layout.width = terminal_width();

@@ -42,7 +42,10 @@ impl From<std::io::Error> for Stop {
 
 impl From<DataFusionError> for Stop {
     fn from(error: DataFusionError) -> Self {
-        Stop::Failed(message(&error).text)
+        match error {
+            DataFusionError::IoError(error) => Stop::from(error),
+            error => Stop::Failed(message(&error).text),
+        }
     }
 }
 
@@ -151,6 +154,13 @@ impl Shell {
         drop(self.session);
         self.workers.shutdown_background();
     }
+}
+
+/// Runs a task that has a session of its own and prints by itself.
+pub fn run_alone(task: impl Future<Output = Result<(), DataFusionError>>) -> Result<(), Stop> {
+    logger::install(&MultiProgress::new());
+    Runtime::new()?.block_on(task)?;
+    Ok(())
 }
 
 /// The plan of the running statement, for the progress display.
