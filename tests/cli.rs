@@ -275,7 +275,7 @@ fn the_version_names_the_engine() {
         .arg("--version")
         .assert()
         .success()
-        .stdout(is_match(r"^voxql \d+\.\d+\.\d+\nDataFusion 55\.").unwrap());
+        .stdout(is_match(r"^voxql \d+\.\d+\.\d+\nDataFusion 55\..*\ninference: ").unwrap());
 }
 
 #[test]

@@ -6,8 +6,11 @@ use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::catalog::SchemaProvider;
 use datafusion::common::Result;
 use datafusion::datasource::TableType;
-use datafusion::logical_expr::Documentation;
+use datafusion::logical_expr::{DocSection, Documentation};
 use datafusion::prelude::SessionContext;
+
+use crate::readers;
+use crate::readers::format::Format;
 
 /// A SQL function.
 #[derive(Debug, Clone)]
@@ -71,8 +74,29 @@ pub fn functions(ctx: &SessionContext) -> Vec<Function> {
     for name in state.table_functions().keys() {
         add(name, "table", None);
     }
+    for format in readers::formats() {
+        add(format.function(), "table", Some(&reader(format.as_ref())));
+    }
     functions.sort_by(|a, b| (&a.name, a.kind).cmp(&(&b.name, b.kind)));
     functions
+}
+
+/// What a format says about itself, as documentation of its table function.
+fn reader(format: &dyn Format) -> Documentation {
+    let parameters = format.parameters().iter();
+    let named: String = parameters.clone().map(|p| format!(", {} => …", p.name)).collect();
+    let arguments = parameters.map(|p| {
+        (p.name.to_owned(), format!("{} Default: {}.", p.description, p.default))
+    });
+    Documentation {
+        doc_section: DocSection::default(),
+        description: format!("Rows of {} files.", format.extensions().join(", ")),
+        syntax_example: format!("{}('path'{named})", format.function()),
+        sql_example: None,
+        arguments: Some(arguments.collect()),
+        alternative_syntax: None,
+        related_udfs: None,
+    }
 }
 
 /// All tables and views of the session, by name; the information schema is left out.

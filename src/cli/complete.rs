@@ -1,7 +1,7 @@
 //! Tab completion: keywords, functions, tables, columns and file names.
 
 use datafusion::sql::sqlparser::dialect::GenericDialect;
-use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
+use datafusion::sql::sqlparser::tokenizer::Tokenizer;
 use rustyline::completion::{Completer, FilenameCompleter, Pair};
 use rustyline::highlight::Highlighter;
 use rustyline::hint::Hinter;
@@ -296,41 +296,8 @@ impl Helper for Suggestions {}
 /// Whether the cursor stands inside a string literal.
 fn in_string(pending: &str, before: &str) -> bool {
     let text = format!("{pending}{before}");
-    matches!(scan(&text), Scan::Open(reason) if reason.contains("string"))
-}
-
-/// Whether a text can be run: its last statement ends with a semicolon, outside
-/// of strings and comments. A text without any statement can be run too: nothing happens.
-pub fn complete(text: &str) -> bool {
-    match scan(text) {
-        Scan::Open(_) => false,
-        Scan::Wrong => text.trim_end().ends_with(';'),
-        Scan::Tokens(tokens) => {
-            let last = tokens
-                .iter()
-                .rev()
-                .find(|token| !matches!(token, Token::Whitespace(_)));
-            matches!(last, None | Some(Token::SemiColon))
-        }
-    }
-}
-
-enum Scan {
-    Tokens(Vec<Token>),
-    /// The text ends inside a string, a quoted name or a comment.
-    Open(String),
-    /// No token: the parser will say what is wrong.
-    Wrong,
-}
-
-fn scan(text: &str) -> Scan {
-    match Tokenizer::new(&GenericDialect {}, text).tokenize() {
-        Ok(tokens) => Scan::Tokens(tokens),
-        Err(error) if error.message.contains("Unterminated") || error.message.contains("EOF") => {
-            Scan::Open(error.message)
-        }
-        Err(_) => Scan::Wrong,
-    }
+    let error = Tokenizer::new(&GenericDialect {}, &text).tokenize().err();
+    error.is_some_and(|error| error.message.contains("Unterminated string"))
 }
 
 #[cfg(test)]
@@ -418,32 +385,6 @@ mod tests {
             (3, vec!["words".to_owned()])
         );
         assert_eq!(suggestions().commands("\\format c").1, ["csv"]);
-    }
-
-    #[test]
-    fn unfinished_statements() {
-        for text in [
-            "",
-            "  \n",
-            "SELECT 1;",
-            "SELECT 1; -- end",
-            "SELECT ';';",
-            "-- only a comment",
-            "SELECT 1;;",
-        ] {
-            assert!(complete(text), "{text:?}");
-        }
-        for text in [
-            "SELECT 1",
-            "SELECT ';",
-            "SELECT 1 -- ;",
-            "SELECT 1; SELECT",
-            "/* ;",
-            "SELECT \"a;",
-            "SELECT $$ ; ",
-        ] {
-            assert!(!complete(text), "{text:?}");
-        }
     }
 
     #[test]

@@ -12,12 +12,14 @@ mod repl;
 mod shell;
 pub(crate) mod table;
 
-use std::io::{IsTerminal, Read};
+use std::io::{IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::demo;
+use crate::models::backend;
 use crate::session::Settings;
 use print::Format;
 use shell::{Shell, Stop, Style, terminal_width};
@@ -34,8 +36,15 @@ const PARQUET_NEEDS_FILE: &str = "Parquet is not for the terminal; redirect it (
 /// Without -c or -f: an interactive shell on a terminal, else SQL is read from
 /// stdin. Statements run in order up to the first error, which gives exit code 1.
 #[derive(Debug, Parser)]
-#[command(name = "voxql", disable_version_flag = true)]
+#[command(
+    name = "voxql",
+    disable_version_flag = true,
+    args_conflicts_with_subcommands = true
+)]
 struct Args {
+    #[command(subcommand)]
+    task: Option<Task>,
+
     /// Run these statements; may be repeated, and mixed with -f, in order
     #[arg(short, long, value_name = "SQL")]
     command: Vec<String>,
@@ -60,9 +69,19 @@ struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
 
-    /// Print the versions of VoxQL and DataFusion
+    /// Print the versions of VoxQL and DataFusion, and what runs models
     #[arg(short = 'V', long)]
     version: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// From a film and four people's fMRI to aligned Parquet, in a minute
+    Demo {
+        /// Where the results go; made anew at each run
+        #[arg(long, default_value = demo::DEFAULT_DIR)]
+        dir: PathBuf,
+    },
 }
 
 /// One thing to run, in the order of the command line.
@@ -82,12 +101,12 @@ pub fn run() -> ExitCode {
         Ok(args) => args,
         Err(error) => error.exit(),
     };
-    if args.version {
-        println!("{}", version());
-        return ExitCode::SUCCESS;
-    }
-    let sources = sources(&args, &matches);
-    match work(&args, sources) {
+    let result = match &args.task {
+        Some(Task::Demo { dir }) => shell::run_alone(demo::run(dir)),
+        None if args.version => version(),
+        None => work(&args, sources(&args, &matches)),
+    };
+    match result {
         Ok(()) | Err(Stop::OutputClosed) => ExitCode::SUCCESS,
         Err(Stop::Failed(text)) => {
             eprintln!("error: {text}");
@@ -162,12 +181,15 @@ fn read_file(file: &Path) -> Result<String, Stop> {
         .map_err(|error| Stop::Failed(format!("cannot read {}: {error}", file.display())))
 }
 
-fn version() -> String {
-    format!(
-        "voxql {}\nDataFusion {}",
+fn version() -> Result<(), Stop> {
+    let inference = backend::in_use()?;
+    writeln!(
+        std::io::stdout(),
+        "voxql {}\nDataFusion {}\ninference: {inference}",
         env!("CARGO_PKG_VERSION"),
-        datafusion::DATAFUSION_VERSION
-    )
+        datafusion::DATAFUSION_VERSION,
+    )?;
+    Ok(())
 }
 
 /// Reads a size: a number and a unit. KB, MB, GB, TB are powers of 1000; KiB,

@@ -71,7 +71,7 @@ impl Display {
         Display { bar }
     }
 
-    pub fn show(&self, progress: Option<Progress>) {
+    pub fn show(&self, progress: Option<Progress>, cancelled: bool) {
         let progress = progress.unwrap_or_default();
         if progress.files > 0 {
             self.bar.set_style(file_bar());
@@ -81,6 +81,10 @@ impl Display {
         if progress.rows > 0 {
             self.bar
                 .set_message(format!("{} rows read", HumanCount(progress.rows as u64)));
+        }
+        if cancelled {
+            self.bar
+                .set_message("cancelling; Ctrl-C again leaves at once");
         }
         self.bar.tick();
     }

@@ -10,10 +10,11 @@ use rustyline::{CompletionType, Config, Editor};
 
 use super::catalog::{self, Function};
 use super::commands::{self, Command};
-use super::complete::{Suggestions, complete};
+use super::complete::Suggestions;
 use super::print::Format;
 use super::shell::{Shell, Stop, terminal_width};
 use super::table::Table;
+use crate::statements::parse::is_incomplete;
 
 const PROMPT: &str = "voxql> ";
 const CONTINUATION: &str = "    -> ";
@@ -32,9 +33,9 @@ pub fn run(shell: &mut Shell) -> Result<(), Stop> {
     let mut editor: Editor<Suggestions, DefaultHistory> =
         Editor::with_config(config).map_err(failed)?;
     editor.set_helper(Some(Suggestions::new()));
-    let history = history_file();
+    let mut history = history_file();
     if let Some(file) = &history {
-        // The first time there is none; a history that cannot be read is no reason to refuse work.
+        // The first time there is none; one that cannot be read is no reason to refuse work.
         let _ = editor.load_history(file);
     }
     println!(
@@ -68,7 +69,7 @@ pub fn run(shell: &mut Shell) -> Result<(), Stop> {
                 continue;
             }
             if word.starts_with('\\') {
-                remember(&mut editor, word);
+                remember(&mut editor, &mut history, word);
                 match command(shell, word) {
                     Ok(true) => break,
                     Ok(false) => {}
@@ -83,9 +84,9 @@ pub fn run(shell: &mut Shell) -> Result<(), Stop> {
         }
         statement.push_str(&line);
         statement.push('\n');
-        if complete(&statement) {
+        if !is_incomplete(&statement) {
             let text = std::mem::take(&mut statement);
-            remember(&mut editor, text.trim_end());
+            remember(&mut editor, &mut history, text.trim_end());
             shell.style.layout.width = terminal_width();
             if let Err(stop) = shell.run(&text, None) {
                 tell(stop)?;
@@ -93,24 +94,33 @@ pub fn run(shell: &mut Shell) -> Result<(), Stop> {
             refresh(shell, &mut editor);
         }
     }
-    if let Some(file) = &history {
-        let saved = match file.parent() {
-            Some(dir) => std::fs::create_dir_all(dir).map_err(ReadlineError::from),
-            None => Ok(()),
-        };
-        if let Err(error) = saved.and_then(|()| editor.append_history(file)) {
-            eprintln!(
-                "warning: the history is not saved in {}: {error}",
-                file.display()
-            );
-        }
-    }
     Ok(())
 }
 
-fn remember(editor: &mut Editor<Suggestions, DefaultHistory>, text: &str) {
-    // Fails only for histories that are files themselves; this one is saved at the end.
-    let _ = editor.add_history_entry(text);
+/// Adds to the history, and to its file at once: a closed window must not lose it.
+fn remember(
+    editor: &mut Editor<Suggestions, DefaultHistory>,
+    history: &mut Option<PathBuf>,
+    text: &str,
+) {
+    let Some(file) = history else {
+        // In memory alone this cannot fail.
+        let _ = editor.add_history_entry(text);
+        return;
+    };
+    let saved = file
+        .parent()
+        .map_or(Ok(()), std::fs::create_dir_all)
+        .map_err(ReadlineError::from)
+        .and_then(|()| editor.add_history_entry(text))
+        .and_then(|_| editor.append_history(file));
+    if let Err(error) = saved {
+        eprintln!(
+            "warning: the history is not saved in {}: {error}",
+            file.display()
+        );
+        *history = None;
+    }
 }
 
 /// Brings completion up to date with the catalog.

@@ -42,7 +42,10 @@ impl From<std::io::Error> for Stop {
 
 impl From<DataFusionError> for Stop {
     fn from(error: DataFusionError) -> Self {
-        Stop::Failed(message(&error).text)
+        match error {
+            DataFusionError::IoError(error) => Stop::from(error),
+            error => Stop::Failed(message(&error).text),
+        }
     }
 }
 
@@ -153,6 +156,13 @@ impl Shell {
     }
 }
 
+/// Runs a task that has a session of its own and prints by itself.
+pub fn run_alone(task: impl Future<Output = Result<(), DataFusionError>>) -> Result<(), Stop> {
+    logger::install(&MultiProgress::new());
+    Runtime::new()?.block_on(task)?;
+    Ok(())
+}
+
 /// The plan of the running statement, for the progress display.
 #[derive(Clone, Default)]
 struct Slot(Arc<Mutex<Option<Arc<dyn ExecutionPlan>>>>);
@@ -202,7 +212,7 @@ async fn watch(
             () = tokio::time::sleep(TICK) => {
                 if start.elapsed() >= PATIENCE && !bars.is_hidden() {
                     let display = display.get_or_insert_with(|| Display::new(bars, start.elapsed()));
-                    display.show(plan.get().as_ref().map(Progress::of));
+                    display.show(plan.get().as_ref().map(Progress::of), cancelled);
                 }
             }
         }
