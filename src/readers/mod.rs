@@ -33,9 +33,6 @@ pub fn formats() -> Vec<Arc<dyn Format>> {
         Arc::new(events::Events),
         Arc::new(subtitles::Subtitles),
         Arc::new(video::Video),
-        Arc::new(video::Video),
-        Arc::new(events::Events),
-        Arc::new(subtitles::Subtitles),
     ]
 }
 

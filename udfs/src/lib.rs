@@ -6,8 +6,6 @@
 //! ```
 
 pub mod args;
-mod distance;
-pub mod dot;
 pub mod distance;
 pub mod hrf_convolve;
 pub mod interpolate;
@@ -16,17 +14,6 @@ pub mod named_arguments;
 pub mod register;
 pub mod run_window;
 pub mod time;
-mod tr_index;
-mod tr_time;
-mod vector_aggregates;
-mod vector_concat;
-mod vector_normalize;
-pub mod vector_stats;
-pub mod vectors;
-
-/// The crate name in the paths that `#[user_doc]` writes; DataFusion has it inside.
-pub(crate) mod datafusion_doc {
-    pub use datafusion::logical_expr::{DocSection, Documentation};
 pub mod tr_index;
 pub mod tr_time;
 pub mod vector_aggregates;
@@ -36,7 +23,7 @@ pub mod vectors;
 
 /// Where `#[user_doc]` looks for its types.
 pub(crate) mod datafusion_doc {
-    pub use datafusion::logical_expr::{DocSection, Documentation, DocumentationBuilder};
+    pub use datafusion::logical_expr::{DocSection, Documentation};
 }
 
 use datafusion::prelude::SessionContext;

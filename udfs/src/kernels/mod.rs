@@ -6,5 +6,5 @@ pub mod mel;
 pub mod mt19937;
 pub mod nearby;
 pub mod srm;
-pub mod window;
 pub mod vector_stats;
+pub mod window;
