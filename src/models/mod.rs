@@ -21,6 +21,7 @@ use crate::statements::parse::CreateModel;
 
 /// The functions that need models.
 pub fn register_functions(context: &SessionContext, models: &Arc<Models>) {
+    context.register_udf(embedding::udf::udf());
     context.register_udf(srm_transform::function(Arc::clone(models)));
 }
 

@@ -20,10 +20,13 @@ use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::parser::{CopyToSource, Statement as EngineStatement};
 use datafusion::sql::sqlparser::ast::{FunctionArg, ObjectName, TableFactor, Visit, Visitor};
 
+use voxql_udfs::named_arguments::complete;
+
 use crate::readers;
 
 /// Plans one of DataFusion's statements.
-pub async fn plan(state: &SessionState, statement: EngineStatement) -> Result<LogicalPlan> {
+pub async fn plan(state: &SessionState, mut statement: EngineStatement) -> Result<LogicalPlan> {
+    fill_gaps(&mut statement, state)?;
     let mut calls = Calls::default();
     collect(&statement, &mut calls);
     let mut tables = HashMap::new();
@@ -36,6 +39,19 @@ pub async fn plan(state: &SessionState, statement: EngineStatement) -> Result<Lo
     let mut state = state.clone();
     state.register_relation_planner(Arc::new(ReaderPlanner { tables }))?;
     state.statement_to_plan(statement).await
+}
+
+/// NULL for the arguments that named calls leave out between others.
+fn fill_gaps(statement: &mut EngineStatement, state: &SessionState) -> Result<()> {
+    match statement {
+        EngineStatement::Statement(statement) => complete(statement, state),
+        EngineStatement::CopyTo(copy) => match &mut copy.source {
+            CopyToSource::Query(query) => complete(query, state),
+            CopyToSource::Relation(_) => Ok(()),
+        },
+        EngineStatement::Explain(explain) => fill_gaps(&mut explain.statement, state),
+        EngineStatement::CreateExternalTable(_) | EngineStatement::Reset(_) => Ok(()),
+    }
 }
 
 /// A call of a reader, as written.
