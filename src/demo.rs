@@ -39,8 +39,14 @@ pub async fn run(dir: &Path) -> Result<()> {
     let start = Instant::now();
     let paths = Paths::find(dir)?;
     paths.make_empty()?;
-    let settings = Settings { db: Some(paths.study()), ..Settings::default() };
-    let demo = Demo { session: Session::open(settings).await?, paths };
+    let settings = Settings {
+        db: Some(paths.study()),
+        ..Settings::default()
+    };
+    let demo = Demo {
+        session: Session::open(settings).await?,
+        paths,
+    };
     say(
         "A narrated film of 117 seconds, and four people who watched it. The people are simulated: \
          their BOLD\nfollows what is in the film, each with another number of voxels and other \
@@ -76,8 +82,17 @@ impl Demo {
 
     async fn show_tables(&self) -> Result<()> {
         say("\nThe tables, and their vectors' lengths:")?;
-        for table in ["video", "audio", "sentences", "language", "stimulus", "bold"] {
-            let rows = self.rows(&format!("SELECT count(*) AS n FROM {table}")).await?;
+        for table in [
+            "video",
+            "audio",
+            "sentences",
+            "language",
+            "stimulus",
+            "bold",
+        ] {
+            let rows = self
+                .rows(&format!("SELECT count(*) AS n FROM {table}"))
+                .await?;
             let count = cells(rows.column(0))?.concat();
             let first = self.rows(&format!("SELECT * FROM {table} LIMIT 1")).await?;
             let columns: Vec<String> = first
@@ -89,7 +104,10 @@ impl Demo {
                     None => field.name().clone(),
                 })
                 .collect();
-            say(&format!("  {table:<10}{count:>4} rows   {}", columns.join(", ")))?;
+            say(&format!(
+                "  {table:<10}{count:>4} rows   {}",
+                columns.join(", ")
+            ))?;
         }
         Ok(())
     }
@@ -97,10 +115,16 @@ impl Demo {
     async fn show_row(&self) -> Result<()> {
         say("\nOne row of the aligned Parquet, subject 02 at TR 60:")?;
         let aligned = quoted(&self.paths.aligned().join("subject=02"));
-        let row = self.rows(&format!("SELECT * FROM '{aligned}/' WHERE tr = 60")).await?;
+        let row = self
+            .rows(&format!("SELECT * FROM '{aligned}/' WHERE tr = 60"))
+            .await?;
         for (field, column) in row.schema().fields().iter().zip(row.columns()) {
             let kind = shape(field.data_type()).unwrap_or_else(|| field.data_type().to_string());
-            say(&format!("  {:<10}{kind:<12}{}", field.name(), cells(column)?.concat()))?;
+            say(&format!(
+                "  {:<10}{kind:<12}{}",
+                field.name(),
+                cells(column)?.concat()
+            ))?;
         }
         Ok(())
     }
@@ -116,7 +140,10 @@ impl Demo {
 
     async fn show_retrieval(&self) -> Result<()> {
         for statement in self.session.parse(FIND)? {
-            say(&format!("\n{} (sql/find_sentence.sql):", without_number(&title(FIND, statement.line))))?;
+            say(&format!(
+                "\n{} (sql/find_sentence.sql):",
+                without_number(&title(FIND, statement.line))
+            ))?;
             self.show(&statement.text).await?;
         }
         say(
@@ -130,7 +157,9 @@ impl Demo {
                  '*.json' --local-dir models/all-MiniLM-L6-v2",
             );
         };
-        say(&format!("With {model}, which is on this machine, \"{PARAPHRASE}\" finds:"))?;
+        say(&format!(
+            "With {model}, which is on this machine, \"{PARAPHRASE}\" finds:"
+        ))?;
         let model = model.replace('\'', "''");
         self.show(&format!(
             "SELECT text, onset, round(cosine_distance(embed(text, model => '{model}'), \
@@ -146,7 +175,11 @@ impl Demo {
         for folder in sorted(&aligned)? {
             for file in sorted(&folder)? {
                 let bytes = fs::metadata(&file)?.len();
-                say(&format!("  {:>7.1} KB  {}", bytes as f64 / 1e3, file.display()))?;
+                say(&format!(
+                    "  {:>7.1} KB  {}",
+                    bytes as f64 / 1e3,
+                    file.display()
+                ))?;
             }
         }
         say(&format!(
@@ -192,7 +225,10 @@ impl Paths {
         let roots = [PathBuf::new(), PathBuf::from(env!("CARGO_MANIFEST_DIR"))];
         let has_data = |root: &&PathBuf| root.join("examples/demo/clip.mp4").is_file();
         match roots.iter().find(has_data) {
-            Some(root) => Ok(Self { root: root.clone(), dir: dir.to_path_buf() }),
+            Some(root) => Ok(Self {
+                root: root.clone(),
+                dir: dir.to_path_buf(),
+            }),
             None => exec_err!(
                 "the demonstration needs the data in examples/demo of VoxQL's repository, which is neither \
                  here nor in {}; clone the repository and run `cargo run --release -- demo` in it",
@@ -205,7 +241,9 @@ impl Paths {
     /// [`MARK`] says that one did: nobody's own files are removed.
     fn make_empty(&self) -> Result<()> {
         let dir = self.dir.display();
-        let cannot = |e: std::io::Error| exec_datafusion_err!("the demonstration cannot write in {dir}: {e}");
+        let cannot = |e: std::io::Error| {
+            exec_datafusion_err!("the demonstration cannot write in {dir}: {e}")
+        };
         fs::create_dir_all(&self.dir).map_err(cannot)?;
         let mark = self.dir.join(MARK);
         if !mark.exists() && fs::read_dir(&self.dir).map_err(cannot)?.next().is_some() {
@@ -213,7 +251,11 @@ impl Paths {
                 "{dir} holds files that are not of the demonstration; give it an empty folder with --dir"
             );
         }
-        fs::write(&mark, "voxql demo made this folder, and empties it when it runs again.\n").map_err(cannot)?;
+        fs::write(
+            &mark,
+            "voxql demo made this folder, and empties it when it runs again.\n",
+        )
+        .map_err(cannot)?;
         for made in [self.study(), self.aligned()] {
             if made.exists() {
                 fs::remove_dir_all(&made).map_err(cannot)?;
@@ -248,7 +290,10 @@ fn quoted(path: &Path) -> String {
 /// The heading of the statement that begins at `line` (from 1): the last comment before it
 /// that begins with a number.
 fn title(script: &str, line: usize) -> String {
-    let numbered = |text: &&str| text.strip_prefix("-- ").is_some_and(|t| t.starts_with(|c: char| c.is_ascii_digit()));
+    let numbered = |text: &&str| {
+        text.strip_prefix("-- ")
+            .is_some_and(|t| t.starts_with(|c: char| c.is_ascii_digit()))
+    };
     let before: Vec<&str> = script.lines().take(line).collect();
     let heading = before.into_iter().rev().find(numbered).unwrap_or_default();
     heading.trim_start_matches("-- ").to_string()
@@ -309,13 +354,19 @@ mod tests {
     #[test]
     fn every_statement_of_the_pipeline_has_a_title() {
         let headings = ALIGN.lines().filter(|line| title(line, 1) != "").count();
-        assert_eq!(crate::statements::parse::parse(ALIGN).unwrap().len(), headings);
+        assert_eq!(
+            crate::statements::parse::parse(ALIGN).unwrap().len(),
+            headings
+        );
     }
 
     #[test]
     fn only_the_demonstrations_own_folder_is_emptied() {
         let dir = tempfile::tempdir().unwrap();
-        let paths = Paths { root: PathBuf::new(), dir: dir.path().join("new") };
+        let paths = Paths {
+            root: PathBuf::new(),
+            dir: dir.path().join("new"),
+        };
         paths.make_empty().unwrap();
         fs::create_dir(paths.aligned()).unwrap();
         paths.make_empty().unwrap();
@@ -323,19 +374,30 @@ mod tests {
 
         let mine = dir.path().join("mine");
         fs::create_dir_all(mine.join("study")).unwrap();
-        let error = Paths { root: PathBuf::new(), dir: mine.clone() }.make_empty().unwrap_err();
+        let error = Paths {
+            root: PathBuf::new(),
+            dir: mine.clone(),
+        }
+        .make_empty()
+        .unwrap_err();
         assert!(error.to_string().contains("--dir"));
         assert!(mine.join("study").exists());
     }
 
     #[test]
     fn scripts_get_the_paths_of_this_run() {
-        let paths = Paths { root: "/it's".into(), dir: "out".into() };
+        let paths = Paths {
+            root: "/it's".into(),
+            dir: "out".into(),
+        };
         assert_eq!(
             paths.fill_in("read('examples/demo/a') TO 'target/demo/aligned/'"),
             "read('/it''s/examples/demo/a') TO 'out/aligned/'"
         );
-        let here = Paths { root: PathBuf::new(), dir: DEFAULT_DIR.into() };
+        let here = Paths {
+            root: PathBuf::new(),
+            dir: DEFAULT_DIR.into(),
+        };
         assert_eq!(here.fill_in(ALIGN), ALIGN);
     }
 }

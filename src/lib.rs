@@ -10,5 +10,6 @@ mod ddl;
 pub mod demo;
 pub mod models;
 pub mod readers;
+pub mod reference;
 pub mod session;
 pub mod statements;

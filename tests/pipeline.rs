@@ -32,7 +32,8 @@ fn copy_folder(from: &Path, to: &Path) {
 /// The lines of a CSV answer after its header, as numbers where they are numbers.
 fn csv(text: &str) -> Vec<Vec<String>> {
     let rows = text.lines().skip(1);
-    rows.map(|row| row.split(',').map(str::to_string).collect()).collect()
+    rows.map(|row| row.split(',').map(str::to_string).collect())
+        .collect()
 }
 
 #[test]
@@ -54,7 +55,10 @@ fn scripts_align_a_film_as_they_are() {
                 min(array_length(embedding)) AS embedding, min(array_length(brain)) AS brain
          FROM 'target/demo/aligned/subject=03/'",
     ]);
-    assert_eq!(csv(&shapes), [["78", "78", "32", "2304", "80", "256", "10"]]);
+    assert_eq!(
+        csv(&shapes),
+        [["78", "78", "32", "2304", "80", "256", "10"]]
+    );
 
     // `make.py --check` has the same correlations from NumPy: 0.073 and 0.566 on average.
     let correlations = csv(&run(&["-f", "sql/held_out_isc.sql"]));
@@ -62,14 +66,23 @@ fn scripts_align_a_film_as_they_are() {
     assert_eq!(correlations.len(), 4);
     let voxels = [0.104, 0.061, 0.067, 0.061];
     for (subject, voxels) in voxels.iter().enumerate() {
-        assert!((number(subject, 1) - voxels).abs() < 0.0011, "{correlations:?}");
+        assert!(
+            (number(subject, 1) - voxels).abs() < 0.0011,
+            "{correlations:?}"
+        );
         assert!(number(subject, 2) > 0.4, "{correlations:?}");
     }
 
     let found = run(&["-f", "sql/find_sentence.sql"]);
-    assert!(found.contains("77,77"), "each TR's embedding gives back its sentence:\n{found}");
+    assert!(
+        found.contains("77,77"),
+        "each TR's embedding gives back its sentence:\n{found}"
+    );
     let nearest = found.lines().nth(3).unwrap_or_default();
-    assert!(nearest.contains("a dark cloud appears") || nearest.contains("clouds"), "{found}");
+    assert!(
+        nearest.contains("a dark cloud appears") || nearest.contains("clouds"),
+        "{found}"
+    );
 }
 
 #[test]

@@ -14,7 +14,10 @@ async fn every_statement_of_the_readme_runs() {
         .collect();
     assert!(blocks.len() > 5);
 
-    let settings = Settings { db: Some(scratch.path().join("study")), ..Settings::default() };
+    let settings = Settings {
+        db: Some(scratch.path().join("study")),
+        ..Settings::default()
+    };
     let session = Session::open(settings).await.unwrap();
     for block in blocks {
         for statement in session.parse(block).unwrap() {

@@ -84,9 +84,15 @@ pub fn functions(ctx: &SessionContext) -> Vec<Function> {
 /// What a format says about itself, as documentation of its table function.
 fn reader(format: &dyn Format) -> Documentation {
     let parameters = format.parameters().iter();
-    let named: String = parameters.clone().map(|p| format!(", {} => …", p.name)).collect();
+    let named: String = parameters
+        .clone()
+        .map(|p| format!(", {} => …", p.name))
+        .collect();
     let arguments = parameters.map(|p| {
-        (p.name.to_owned(), format!("{} Default: {}.", p.description, p.default))
+        (
+            p.name.to_owned(),
+            format!("{} Default: {}.", p.description, p.default),
+        )
     });
     Documentation {
         doc_section: DocSection::default(),

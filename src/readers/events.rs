@@ -47,6 +47,11 @@ impl Format for Events {
         "EVENTS"
     }
 
+    fn description(&self) -> &'static str {
+        "BIDS `events.tsv`: `onset` and `duration` in seconds, and every other column that the files have, as whole numbers, \
+         numbers or text. `n/a` is NULL."
+    }
+
     fn extensions(&self) -> &'static [&'static str] {
         &["_events.tsv"]
     }

@@ -20,6 +20,9 @@ pub trait Format: Debug + Send + Sync {
     /// The name after `STORED AS`, such as `NIFTI`.
     fn stored_as(&self) -> &'static str;
 
+    /// What a row is and which columns it has, for the reference (Markdown).
+    fn description(&self) -> &'static str;
+
     /// Endings of file names that a directory given as path is searched for,
     /// lower case, such as `_bold.nii.gz`.
     fn extensions(&self) -> &'static [&'static str];

@@ -83,7 +83,9 @@ impl FileTable {
         let entities: Vec<_> = kept.iter().map(|path| bids::entities(path)).collect();
         let mut keys: Vec<&'static str> = Vec::new();
         for (_, name) in bids::ENTITIES {
-            let present = entities.iter().any(|e| e.iter().any(|(key, _)| *key == name));
+            let present = entities
+                .iter()
+                .any(|e| e.iter().any(|(key, _)| *key == name));
             if present || USUAL_KEYS.contains(&name) {
                 keys.push(name);
             }
@@ -133,7 +135,11 @@ impl FileTable {
     }
 
     fn key_fields(&self) -> Vec<FieldRef> {
-        self.scan_schema.table_partition_cols().iter().cloned().collect()
+        self.scan_schema
+            .table_partition_cols()
+            .iter()
+            .cloned()
+            .collect()
     }
 
     /// True if the expression can be answered from the files' keys alone.
@@ -389,7 +395,10 @@ impl FileOpener for Opener {
 fn path_of(file: &PartitionedFile) -> Result<PathBuf> {
     match file.partition_values.last() {
         Some(ScalarValue::Utf8(Some(path))) => Ok(PathBuf::from(path)),
-        _ => exec_err!("{}: the scan lost the file's path", file.object_meta.location),
+        _ => exec_err!(
+            "{}: the scan lost the file's path",
+            file.object_meta.location
+        ),
     }
 }
 

@@ -46,6 +46,11 @@ impl Format for Subtitles {
         "SUBTITLES"
     }
 
+    fn description(&self) -> &'static str {
+        "Subtitles from SRT and WebVTT files and from the text track of an MP4: `subtitle` (1-based), `onset` and `duration` \
+         in seconds, and `text` without markup, on one line."
+    }
+
     fn extensions(&self) -> &'static [&'static str] {
         &[".srt", ".vtt"]
     }

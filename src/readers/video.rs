@@ -86,6 +86,12 @@ impl Format for Video {
         "VIDEO"
     }
 
+    fn description(&self) -> &'static str {
+        "H.264 video in MP4 and MOV, decoded in the process: `frame_index`, `time` (seconds; the presentation time with \
+         edit lists applied), and `frame`: RGB from 0 to 1 as height × width × 3 numbers (`arrow.fixed_shape_tensor`). With `fps`, \
+         a row at every 1/fps seconds with the frame that is shown then; otherwise a row per frame of the file."
+    }
+
     fn extensions(&self) -> &'static [&'static str] {
         &[".mp4", ".m4v", ".mov"]
     }

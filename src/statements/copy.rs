@@ -35,7 +35,10 @@ fn column_options(schema: &Schema) -> HashMap<String, String> {
     let mut options = HashMap::new();
     for field in schema.fields() {
         if let Some(path) = float_vector(field, field.name()) {
-            let set = [("encoding", "byte_stream_split"), ("dictionary_enabled", "false")];
+            let set = [
+                ("encoding", "byte_stream_split"),
+                ("dictionary_enabled", "false"),
+            ];
             for (key, value) in set {
                 options.insert(format!("format.{key}::{path}"), value.to_string());
             }

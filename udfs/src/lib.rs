@@ -14,6 +14,7 @@ pub mod named_arguments;
 pub mod register;
 pub mod run_window;
 pub mod time;
+pub mod tr_grid;
 pub mod tr_index;
 pub mod tr_time;
 pub mod vector_aggregates;
@@ -25,6 +26,8 @@ pub mod vectors;
 pub(crate) mod datafusion_doc {
     pub use datafusion::logical_expr::{DocSection, Documentation};
 }
+
+use std::sync::Arc;
 
 use datafusion::prelude::SessionContext;
 
@@ -38,5 +41,9 @@ pub fn register_all(ctx: &SessionContext) {
     }
     for function in register::windows() {
         ctx.register_udwf(function);
+    }
+    // Fails only in a DataFusion built without SQL, where nobody can call it.
+    if let Err(error) = ctx.register_relation_planner(Arc::new(tr_grid::TrGrid)) {
+        log::warn!("tr_grid is not available: {error}");
     }
 }

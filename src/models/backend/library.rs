@@ -22,7 +22,10 @@ pub fn candidates() -> Vec<PathBuf> {
         if path.is_file() {
             files.push(path);
         } else {
-            log::warn!("ORT_DYLIB_PATH is '{}', which is not a file", path.display());
+            log::warn!(
+                "ORT_DYLIB_PATH is '{}', which is not a file",
+                path.display()
+            );
         }
     }
     let folders = beside_executable()
@@ -86,16 +89,26 @@ fn python_folders() -> Vec<PathBuf> {
         // A virtual environment's python is a link to the system's: the packages
         // of the environment come first, then those of what it stands on.
         for file in [Some(python.clone()), python.canonicalize().ok()] {
-            let prefix = file.as_deref().and_then(Path::parent).and_then(Path::parent);
+            let prefix = file
+                .as_deref()
+                .and_then(Path::parent)
+                .and_then(Path::parent);
             prefixes.extend(prefix.map(Path::to_path_buf));
         }
     }
     prefixes.extend(variable("HOME").map(|home| home.join(".local")));
-    prefixes.iter().flat_map(|prefix| packages_in(prefix)).collect()
+    prefixes
+        .iter()
+        .flat_map(|prefix| packages_in(prefix))
+        .collect()
 }
 
 fn python_on_path() -> Option<PathBuf> {
-    let name = if cfg!(windows) { "python.exe" } else { "python3" };
+    let name = if cfg!(windows) {
+        "python.exe"
+    } else {
+        "python3"
+    };
     env::split_paths(&env::var_os("PATH")?)
         .map(|folder| folder.join(name))
         .find(|file| file.is_file())
@@ -167,8 +180,14 @@ mod tests {
     #[test]
     fn version_is_read_from_the_file_name() {
         let version = |name: &str| version_in_name(Path::new(name));
-        assert_eq!(version("/x/libonnxruntime.so.1.32.0").as_deref(), Some("1.32.0"));
-        assert_eq!(version("/x/libonnxruntime.1.24.2.dylib").as_deref(), Some("1.24.2"));
+        assert_eq!(
+            version("/x/libonnxruntime.so.1.32.0").as_deref(),
+            Some("1.32.0")
+        );
+        assert_eq!(
+            version("/x/libonnxruntime.1.24.2.dylib").as_deref(),
+            Some("1.24.2")
+        );
         assert_eq!(version("/x/libonnxruntime.so"), None);
     }
 

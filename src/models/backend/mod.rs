@@ -162,6 +162,10 @@ pub(crate) fn guard<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, St
     })
 }
 
-fn failed_run(backend: &str, path: &Path, reason: impl fmt::Display) -> datafusion::common::DataFusionError {
+fn failed_run(
+    backend: &str,
+    path: &Path,
+    reason: impl fmt::Display,
+) -> datafusion::common::DataFusionError {
     exec_datafusion_err!("{backend} failed to run '{}': {reason}", path.display())
 }

@@ -36,10 +36,7 @@ fn first_usable(candidates: Vec<PathBuf>) -> Result<Runtime, String> {
     for path in candidates {
         match guard(|| load(&path)) {
             Ok(runtime) => return Ok(runtime),
-            Err(reason) => log::warn!(
-                "onnxruntime at '{}' is of no use: {reason}",
-                path.display()
-            ),
+            Err(reason) => log::warn!("onnxruntime at '{}' is of no use: {reason}", path.display()),
         }
     }
     Err(format!(
@@ -93,7 +90,11 @@ pub struct Session {
 impl Session {
     pub fn open(path: &Path, outputs: &[&str]) -> Result<Self, String> {
         let session = build(runtime()?, path).map_err(|e| e.to_string())?;
-        let inputs = session.inputs().iter().map(|i| i.name().to_string()).collect();
+        let inputs = session
+            .inputs()
+            .iter()
+            .map(|i| i.name().to_string())
+            .collect();
         let named = |name: &&&str| session.outputs().iter().any(|o| o.name() == **name);
         let output = match outputs.iter().find(named) {
             Some(name) => name.to_string(),

@@ -52,7 +52,10 @@ fn load(path: &Path, outputs: &[&str]) -> TractResult<Plan> {
             .output_outlets()
             .unwrap_or_default()
             .iter()
-            .any(|outlet| model.outlet_label(*outlet) == Some(**name) || model.node(outlet.node).name == **name)
+            .any(|outlet| {
+                model.outlet_label(*outlet) == Some(**name)
+                    || model.node(outlet.node).name == **name
+            })
     };
     if let Some(name) = outputs.iter().find(named) {
         model.select_outputs_by_name([*name])?;
@@ -92,6 +95,9 @@ mod tests {
     fn version_is_the_locked_one() {
         let lock = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.lock"));
         let entry = format!("name = \"tract-onnx\"\nversion = \"{}\"", super::VERSION);
-        assert!(lock.contains(&entry), "backend/tract.rs names another version");
+        assert!(
+            lock.contains(&entry),
+            "backend/tract.rs names another version"
+        );
     }
 }

@@ -301,7 +301,10 @@ mod tests {
     fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
         for (name, content) in [
-            ("config.json", r#"{"hidden_size": 8, "max_position_embeddings": 64}"#),
+            (
+                "config.json",
+                r#"{"hidden_size": 8, "max_position_embeddings": 64}"#,
+            ),
             ("tokenizer.json", "{}"),
             ("onnx/model.onnx", "graph"),
         ]
@@ -329,7 +332,10 @@ mod tests {
     fn reads_the_steps() {
         let root = folder(&[
             ("modules.json", MODULES),
-            ("sentence_bert_config.json", r#"{"max_seq_length": 32, "do_lower_case": true}"#),
+            (
+                "sentence_bert_config.json",
+                r#"{"max_seq_length": 32, "do_lower_case": true}"#,
+            ),
             (
                 "1_Pooling/config.json",
                 r#"{"word_embedding_dimension": 8, "pooling_mode_cls_token": true,
@@ -362,9 +368,15 @@ mod tests {
         let dense = MODULES.replace("models.Normalize", "models.Dense");
         let message = error(&[
             ("modules.json", &dense),
-            ("1_Pooling/config.json", r#"{"pooling_mode_mean_tokens": true}"#),
+            (
+                "1_Pooling/config.json",
+                r#"{"pooling_mode_mean_tokens": true}"#,
+            ),
         ]);
-        assert!(message.contains("sentence_transformers.models.Dense"), "{message}");
+        assert!(
+            message.contains("sentence_transformers.models.Dense"),
+            "{message}"
+        );
         let message = error(&[
             ("modules.json", MODULES),
             (
@@ -384,7 +396,10 @@ mod tests {
     fn missing_files_are_named() {
         for (file, says) in [
             ("tokenizer.json", "has no tokenizer.json"),
-            ("onnx/model.onnx", "has no onnx/model.onnx and no model.onnx"),
+            (
+                "onnx/model.onnx",
+                "has no onnx/model.onnx and no model.onnx",
+            ),
             ("config.json", "hidden_size"),
         ] {
             let root = folder(&[]);
@@ -393,7 +408,10 @@ mod tests {
             assert!(message.contains(says), "{message}");
         }
         let message = error(&[("modules.json", MODULES)]);
-        assert!(message.contains("1_Pooling/config.json' is missing"), "{message}");
+        assert!(
+            message.contains("1_Pooling/config.json' is missing"),
+            "{message}"
+        );
         let message = error(&[("config.json", "{")]);
         assert!(message.contains("config.json' is not"), "{message}");
     }

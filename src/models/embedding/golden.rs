@@ -16,7 +16,9 @@ use crate::models::backend::Backend;
 
 /// A file of the shared data, or `None` and a line that says so.
 fn shared(path: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared").join(path);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../shared")
+        .join(path);
     if !path.exists() {
         eprintln!("skipped: '{}' is not on this machine", path.display());
         return None;
@@ -52,7 +54,10 @@ impl Golden {
             panic!("cases.json has no cases");
         };
         let file = File::open(folder.join("arrays.parquet")).unwrap();
-        let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap();
+        let reader = ParquetRecordBatchReaderBuilder::try_new(file)
+            .unwrap()
+            .build()
+            .unwrap();
         let mut arrays = HashMap::new();
         for batch in reader {
             let batch = batch.unwrap();
@@ -60,7 +65,11 @@ impl Golden {
             let values = batch.column_by_name("f32").unwrap().as_list::<i32>();
             for (i, key) in keys.as_string::<i32>().iter().enumerate() {
                 if values.is_valid(i) {
-                    let row = values.value(i).as_primitive::<Float32Type>().values().to_vec();
+                    let row = values
+                        .value(i)
+                        .as_primitive::<Float32Type>()
+                        .values()
+                        .to_vec();
                     arrays.insert(key.unwrap().to_string(), row);
                 }
             }
@@ -89,25 +98,41 @@ fn load(folder: &Folder, backend: Backend) -> Transformer {
 /// Largest difference of two lists of one length.
 fn largest_difference(got: &[f32], want: &[f32]) -> f32 {
     assert_eq!(got.len(), want.len());
-    got.iter().zip(want).map(|(g, w)| (g - w).abs()).fold(0.0, f32::max)
+    got.iter()
+        .zip(want)
+        .map(|(g, w)| (g - w).abs())
+        .fold(0.0, f32::max)
 }
 
 fn check_tokens(golden: &Golden, id: &str, transformer: &Transformer) {
     let want = golden.case(id)["outputs"]["input_ids"].as_array().unwrap();
     let got = transformer.token_ids(&golden.sentences(id)).unwrap();
     for (got, want) in got.iter().zip(want) {
-        let want: Vec<u64> = want.as_array().unwrap().iter().map(|v| v.as_u64().unwrap()).collect();
-        assert_eq!(got.iter().map(|id| u64::from(*id)).collect::<Vec<_>>(), want);
+        let want: Vec<u64> = want
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|v| v.as_u64().unwrap())
+            .collect();
+        assert_eq!(
+            got.iter().map(|id| u64::from(*id)).collect::<Vec<_>>(),
+            want
+        );
     }
 }
 
 #[test]
 fn tiny_equals_the_reference() {
     let Some(golden) = Golden::load() else { return };
-    let Some(path) = shared("golden/sentence/files/tiny") else { return };
+    let Some(path) = shared("golden/sentence/files/tiny") else {
+        return;
+    };
     let sentences = golden.sentences("tiny");
     let mut folder = Folder::read(&path).unwrap();
-    assert_eq!((folder.dimension, folder.max_tokens, folder.normalize), (32, 64, false));
+    assert_eq!(
+        (folder.dimension, folder.max_tokens, folder.normalize),
+        (32, 64, false)
+    );
     for backend in backends() {
         let transformer = load(&folder, backend);
         check_tokens(&golden, "tiny", &transformer);
@@ -124,7 +149,10 @@ fn tiny_equals_the_reference() {
         folder.normalize = true;
         let batch = transformer.embed(&folder, &sentences).unwrap();
         let want = golden.array("tiny", "embeddings_normalized");
-        assert!(largest_difference(&batch, want) <= 2e-5, "{backend}, normalised");
+        assert!(
+            largest_difference(&batch, want) <= 2e-5,
+            "{backend}, normalised"
+        );
         folder.normalize = false;
     }
 }
@@ -135,10 +163,15 @@ fn tiny_equals_the_reference() {
 #[test]
 fn minilm_is_near_the_reference() {
     let Some(golden) = Golden::load() else { return };
-    let Some(path) = shared("models/all-MiniLM-L6-v2-int8") else { return };
+    let Some(path) = shared("models/all-MiniLM-L6-v2-int8") else {
+        return;
+    };
     let sentences = golden.sentences("minilm");
     let folder = Folder::read(&path).unwrap();
-    assert_eq!((folder.dimension, folder.max_tokens, folder.normalize), (384, 256, true));
+    assert_eq!(
+        (folder.dimension, folder.max_tokens, folder.normalize),
+        (384, 256, true)
+    );
     let want = golden.array("minilm", "embeddings");
     let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f32>();
     for backend in backends() {
@@ -160,22 +193,32 @@ fn minilm_is_near_the_reference() {
         assert!(worst > 0.99, "{backend}: {worst}");
         assert!(apart < 0.02, "{backend}: {apart}");
         let alone = transformer.embed(&folder, &sentences[..1]).unwrap();
-        assert!(largest_difference(&alone, rows[0]) < 1e-5, "{backend}: padding matters");
+        assert!(
+            largest_difference(&alone, rows[0]) < 1e-5,
+            "{backend}: padding matters"
+        );
     }
 }
 
 #[test]
 fn many_texts_keep_their_order() {
-    let Some(path) = shared("golden/sentence/files/tiny") else { return };
+    let Some(path) = shared("golden/sentence/files/tiny") else {
+        return;
+    };
     let folder = Folder::read(&path).unwrap();
-    let texts: Vec<String> = (0..150).map(|i| "the cat sat ".repeat(i * 7 % 23)).collect();
+    let texts: Vec<String> = (0..150)
+        .map(|i| "the cat sat ".repeat(i * 7 % 23))
+        .collect();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     for backend in backends() {
         let transformer = load(&folder, backend);
         let vectors = transformer.embed(&folder, &texts).unwrap();
         for (text, vector) in texts.iter().zip(vectors.chunks_exact(32)).step_by(13) {
             let alone = transformer.embed(&folder, &[text]).unwrap();
-            assert!(largest_difference(vector, &alone) < 1e-5, "{backend}: '{text}'");
+            assert!(
+                largest_difference(vector, &alone) < 1e-5,
+                "{backend}: '{text}'"
+            );
         }
     }
 }
@@ -191,7 +234,10 @@ fn what_is_not_a_graph_is_an_error() {
                 panic!("{backend} opened {content:?}");
             };
             let message = error.to_string();
-            assert!(message.contains("cannot run") && message.contains("model.onnx"), "{message}");
+            assert!(
+                message.contains("cannot run") && message.contains("model.onnx"),
+                "{message}"
+            );
         }
     }
 }

@@ -26,7 +26,10 @@ pub fn find(name: &str) -> Result<Place> {
     let found = places.candidates(name);
     // A cache often holds a model without its ONNX graph: another place may have it.
     // If none does, the reader of the folder says what is missing.
-    let best = found.iter().find(|place| has_graph(&place.path)).or(found.first());
+    let best = found
+        .iter()
+        .find(|place| has_graph(&place.path))
+        .or(found.first());
     best.cloned().ok_or_else(|| {
         let available: Vec<String> = places.list().into_iter().map(|place| place.name).collect();
         plan_datafusion_err!(
@@ -60,7 +63,11 @@ struct Places {
 
 impl Places {
     fn of_process() -> Self {
-        let variable = |name: &str| env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+        let variable = |name: &str| {
+            env::var_os(name)
+                .filter(|v| !v.is_empty())
+                .map(PathBuf::from)
+        };
         let home = variable("HOME").or_else(|| variable("USERPROFILE"));
         let mut shelves: Vec<PathBuf> = env::var_os("VOXQL_MODELS")
             .map(|list| env::split_paths(&list).collect())
@@ -88,7 +95,10 @@ impl Places {
         } else if name.is_empty() || name.starts_with('.') {
             return found;
         }
-        let place = |path: PathBuf| Place { name: name.to_string(), path };
+        let place = |path: PathBuf| Place {
+            name: name.to_string(),
+            path,
+        };
         let is_plain = Path::new(name).is_relative() && !name.contains("..");
         if is_plain {
             let on_shelves = self.shelves.iter().map(|shelf| shelf.join(name));
@@ -131,7 +141,10 @@ impl Places {
                 .and_then(|rest| rest.strip_prefix('/'));
             let name = short.unwrap_or(&name).to_string();
             for path in snapshots(&repository) {
-                add(Place { name: name.clone(), path });
+                add(Place {
+                    name: name.clone(),
+                    path,
+                });
             }
         }
         found
@@ -193,7 +206,11 @@ mod tests {
         std::fs::create_dir_all(hub.join("models--sentence-transformers--b/refs")).unwrap();
         std::fs::write(hub.join("models--sentence-transformers--b/refs/main"), "2").unwrap();
         model(&hub.join("models--org--c--d/snapshots/1"));
-        Places { shelves: vec![root.join("shelf")], hub: Some(hub), home: None }
+        Places {
+            shelves: vec![root.join("shelf")],
+            hub: Some(hub),
+            home: None,
+        }
     }
 
     #[test]
@@ -202,10 +219,15 @@ mod tests {
         let places = places(root.path());
         let first = |name: &str| places.candidates(name).first().map(|p| p.path.clone());
         assert_eq!(first("a"), Some(root.path().join("shelf/a")));
-        let main = root.path().join("hub/models--sentence-transformers--b/snapshots/2");
+        let main = root
+            .path()
+            .join("hub/models--sentence-transformers--b/snapshots/2");
         assert_eq!(first("b"), Some(main.clone()));
         assert_eq!(first("sentence-transformers/b"), Some(main));
-        assert_eq!(first("org/c--d"), Some(root.path().join("hub/models--org--c--d/snapshots/1")));
+        assert_eq!(
+            first("org/c--d"),
+            Some(root.path().join("hub/models--org--c--d/snapshots/1"))
+        );
         let path = root.path().join("shelf/a");
         assert_eq!(first(path.to_str().unwrap()), Some(path));
         for missing in ["", ".", "..", "x", "../shelf", "/nowhere/at/all"] {
@@ -217,7 +239,11 @@ mod tests {
     fn lists_what_has_a_graph() {
         let root = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(root.path().join("shelf/empty")).unwrap();
-        let names: Vec<String> = places(root.path()).list().into_iter().map(|p| p.name).collect();
+        let names: Vec<String> = places(root.path())
+            .list()
+            .into_iter()
+            .map(|p| p.name)
+            .collect();
         assert_eq!(names, ["a", "org/c--d", "b"]);
     }
 }

@@ -49,7 +49,9 @@ impl Embedder {
     pub fn find(name: &str) -> Result<Arc<Embedder>> {
         if name == "hashing" {
             static HASHING: OnceLock<Arc<Embedder>> = OnceLock::new();
-            return Ok(Arc::clone(HASHING.get_or_init(|| Arc::new(Self::hashing()))));
+            return Ok(Arc::clone(
+                HASHING.get_or_init(|| Arc::new(Self::hashing())),
+            ));
         }
         Self::cached(&locate::find(name)?)
     }
@@ -149,7 +151,10 @@ impl Embedder {
             Kind::Hashing => {
                 let mut vectors = vec![0.0; texts.len() * hashing::DIMENSION];
                 let rows = vectors.chunks_exact_mut(hashing::DIMENSION);
-                texts.iter().zip(rows).for_each(|(text, row)| hashing::embed(text, row));
+                texts
+                    .iter()
+                    .zip(rows)
+                    .for_each(|(text, row)| hashing::embed(text, row));
                 Ok(vectors)
             }
             Kind::Transformer { .. } if texts.is_empty() => Ok(Vec::new()),

@@ -163,7 +163,9 @@ impl Transformer {
             .zip(hidden.chunks_exact(length * width))
             .zip(pooled.chunks_exact_mut(width))
         {
-            folder.pooling.pool(&tokens[..encoding.len() * width], vector);
+            folder
+                .pooling
+                .pool(&tokens[..encoding.len() * width], vector);
             if folder.normalize {
                 normalize(vector);
             }
@@ -180,7 +182,10 @@ fn batches<'a>(order: &'a [usize], encodings: &[Encoding]) -> Vec<&'a [usize]> {
     while !rest.is_empty() {
         // Each text so far is padded to the length of the latest.
         let fits = |n: usize| n <= BATCH && n * encodings[rest[n - 1]].len() <= BATCH_TOKENS;
-        let n = (2..=rest.len()).take_while(|&n| fits(n)).last().unwrap_or(1);
+        let n = (2..=rest.len())
+            .take_while(|&n| fits(n))
+            .last()
+            .unwrap_or(1);
         let (batch, after) = rest.split_at(n);
         batches.push(batch);
         rest = after;
@@ -200,7 +205,8 @@ impl Tokenizer {
     fn read(folder: &Folder) -> Result<Self> {
         let file = folder.tokenizer.display().to_string();
         let pipeline = guard(|| {
-            let canonical = tokenizers::canonicalize_file(&folder.tokenizer).map_err(|e| e.to_string())?;
+            let canonical =
+                tokenizers::canonicalize_file(&folder.tokenizer).map_err(|e| e.to_string())?;
             tokenizers::from_json(&canonical).map_err(|e| e.to_string())
         })
         .map_err(|reason| exec_datafusion_err!("cannot use the tokenizer '{file}': {reason}"))?;

@@ -86,7 +86,10 @@ impl ScalarUDFImpl for Embed {
             return missing_model();
         };
         let model = Embedder::find(model)?;
-        let nullable = args.arg_fields.first().is_none_or(|text| text.is_nullable());
+        let nullable = args
+            .arg_fields
+            .first()
+            .is_none_or(|text| text.is_nullable());
         let field = Field::new(self.name(), vector_type(Some(model.dimension())), nullable);
         let metadata = [(MODEL_METADATA.to_string(), model.identity())];
         Ok(Arc::new(field.with_metadata(metadata.into())))
@@ -128,7 +131,11 @@ fn embed(model: &Embedder, texts: &ArrayRef) -> Result<ArrayRef> {
         return exec_err!("embed: vectors of {} are too long", model.dimension());
     };
     if texts.data_type() == &DataType::Null {
-        return Ok(Arc::new(FixedSizeListArray::new_null(item, width, texts.len())));
+        return Ok(Arc::new(FixedSizeListArray::new_null(
+            item,
+            width,
+            texts.len(),
+        )));
     }
     let strings = texts.as_string::<i32>();
     let values = model.embed(&strings.iter().collect::<Vec<_>>())?;

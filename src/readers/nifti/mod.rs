@@ -65,6 +65,14 @@ impl Format for Nifti {
         "NIFTI"
     }
 
+    fn description(&self) -> &'static str {
+        "4-D NIfTI-1 images (`.nii`, `.nii.gz`), one row per volume: `tr` (0-based), `time` (its start in seconds), \
+         `repetition_time`, and `bold`, the voxels inside the mask in nilearn's order (C order, z fastest), scaled by the \
+         header's slope and intercept. `bold` is a `FixedSizeList<Float32, N>` where all files have the same number of voxels, \
+         else a `List<Float32>`. The repetition time comes from the BIDS sidecar, else from the header, else from `tr`; \
+         where they differ, a warning names them. Empty files are left out with a warning."
+    }
+
     fn extensions(&self) -> &'static [&'static str] {
         &["_bold.nii.gz", "_bold.nii"]
     }

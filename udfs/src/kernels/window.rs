@@ -102,10 +102,7 @@ mod tests {
 
     #[test]
     fn kaiser_of_beta_0_is_a_boxcar() {
-        assert_eq!(
-            Window::Kaiser(0.0).weights(5),
-            Window::Boxcar.weights(5)
-        );
+        assert_eq!(Window::Kaiser(0.0).weights(5), Window::Boxcar.weights(5));
         // I0(8) to ten digits, Abramowitz and Stegun, table 9.8.
         assert!((bessel_i0(8.0) - 427.564_115_7).abs() < 1e-6);
     }

@@ -1,0 +1,243 @@
+//! The SQL reference, `docs/sql-reference.md`, from what the functions and readers say
+//! of themselves. `UPDATE=1 cargo test --release --test reference` writes it anew.
+
+use std::fmt::Write;
+
+use datafusion::execution::FunctionRegistry;
+use datafusion::logical_expr::Documentation;
+use datafusion::prelude::SessionContext;
+
+use crate::readers::{self, format::Format, format::ParameterKind};
+
+/// The sections of functions, in the order of the reference.
+const SECTIONS: [&str; 7] = [
+    "Time Functions",
+    "Vector Functions",
+    "Response Functions",
+    "Audio Functions",
+    "Text Functions",
+    "Brain Functions",
+    "Search Functions",
+];
+
+const HEAD: &str = "\
+# SQL reference
+
+What VoxQL adds to [DataFusion's SQL](https://datafusion.apache.org/user-guide/sql/index.html).
+This page is generated from the functions' own documentation; a test fails when it is stale.
+
+Arguments may be named, `tr => 1.49`, and those after the required ones may be left out.
+Vectors are `FixedSizeList<Float32, N>` columns where every row has the same length, and
+`List<Float32>` columns otherwise; functions take lists of any number type.
+
+";
+
+const STATEMENTS: &str = "\
+## Statements
+
+```sql
+CREATE [OR REPLACE] TABLE name AS query;
+INSERT INTO name query;
+DROP TABLE [IF EXISTS] name;
+CREATE [OR REPLACE] VIEW name AS query;
+CREATE EXTERNAL TABLE name STORED AS format LOCATION 'path' [OPTIONS (option value, …)];
+COPY (query) TO 'path' STORED AS PARQUET [PARTITIONED BY (column, …)];
+```
+
+Tables are Parquet files in the database directory (`--db`), each statement happens wholly
+or not at all. Views and external tables keep their SQL; paths in them are relative to
+the directory in which `voxql` runs.
+
+```sql
+CREATE [OR REPLACE] MODEL [IF NOT EXISTS] name USING srm
+    [OPTIONS (features 50, iterations 10, seed 0, demean false)]
+    AS SELECT subject, tr, bold FROM …;
+SHOW MODELS;
+DROP MODEL [IF EXISTS] name;
+```
+
+`srm` is the probabilistic shared response model (Chen et al. 2015), equal to BrainIAK's
+`SRM` from the same seed. The query selects `subject`, one vector column, and the time:
+`tr`, or `run, tr`. All subjects need the same times, each once; they may have different
+numbers of voxels. The model takes variance around zero for signal or noise: centre the
+data, or say `demean true`, which subtracts each voxel's mean over the fitted TRs, in the
+fit and in `srm_transform`. `features` may not exceed the TRs or any subject's voxels.
+
+";
+
+const TR_GRID: &str = "\
+### `tr_grid`
+
+```sql
+tr_grid(n => …, tr => … [, start => 0])
+```
+
+The empty grid as a table: columns `tr` (0 to n - 1) and `time` (`start + tr * TR` in
+seconds, exact as `tr_time` has it). Left join onto it, and TRs without data show as NULL.
+
+```sql
+SELECT g.tr, g.time, b.mel
+FROM tr_grid(n => 300, tr => 1.49) AS g LEFT JOIN binned AS b ON b.tr = g.tr;
+```
+
+";
+
+/// The page. The context is one in which a session registered its functions.
+pub fn markdown(context: &SessionContext) -> String {
+    let mut page = HEAD.to_string();
+    page.push_str(STATEMENTS);
+    page.push_str("## Readers\n\n");
+    page.push_str(READERS);
+    for format in readers::formats() {
+        reader(&mut page, format.as_ref());
+    }
+    let functions = documented(context);
+    for section in SECTIONS {
+        let mut of_section = functions
+            .iter()
+            .filter(|(_, _, d)| d.doc_section.label == section);
+        let Some(first) = of_section.next() else {
+            continue;
+        };
+        put(&mut page, format_args!("## {section}\n\n"));
+        if section == "Time Functions" {
+            page.push_str(TR_GRID);
+        }
+        for (name, kind, documentation) in [first].into_iter().chain(of_section) {
+            function(&mut page, name, kind, documentation);
+        }
+    }
+    page
+}
+
+const READERS: &str = "\
+A reader is a table function whose path is a file, a glob (`'ds/**/*_bold.nii.gz'`), a
+directory, or an array of them; or an external table with the same options:
+
+```sql
+SELECT * FROM read_bold('ds/', mask => 'mask.nii.gz') WHERE subject = '01';
+CREATE EXTERNAL TABLE bold STORED AS NIFTI LOCATION 'ds/' OPTIONS (mask 'mask.nii.gz');
+```
+
+The entities of BIDS file names are columns: `subject`, `session`, `task`, `run` always,
+others (`space`, `desc`, …) where a name has them, and `path`. They are strings as
+written (`01`, never 1), and NULL for files with other names. A condition on them decides
+which files are opened; columns that are not asked for are not decoded; LIMIT stops early;
+files are read in parallel.
+
+";
+
+fn reader(page: &mut String, format: &dyn Format) {
+    let function = format.function();
+    put(
+        page,
+        format_args!("### `{function}`\n\n```sql\n{function}('path'"),
+    );
+    for parameter in format.parameters() {
+        put(page, format_args!(", {} => …", parameter.name));
+    }
+    put(
+        page,
+        format_args!(")\nSTORED AS {}\n```\n\n", format.stored_as()),
+    );
+    put(page, format_args!("{}\n\n", format.description()));
+    if !format.parameters().is_empty() {
+        page.push_str("| option | type | default | |\n| --- | --- | --- | --- |\n");
+    }
+    for parameter in format.parameters() {
+        let kind = match parameter.kind {
+            ParameterKind::Float => "number",
+            ParameterKind::Integer => "whole number",
+            ParameterKind::Text => "text",
+            ParameterKind::Boolean => "boolean",
+        };
+        let cells = (parameter.name, parameter.default, parameter.description);
+        put(
+            page,
+            format_args!("| `{}` | {kind} | {} | {} |\n", cells.0, cells.1, cells.2),
+        );
+    }
+    if !format.parameters().is_empty() {
+        page.push('\n');
+    }
+    let endings: Vec<_> = format
+        .extensions()
+        .iter()
+        .map(|e| format!("`{e}`"))
+        .collect();
+    put(
+        page,
+        format_args!("A directory is searched for {}.\n\n", endings.join(", ")),
+    );
+}
+
+fn function(page: &mut String, name: &str, kind: &str, documentation: &Documentation) {
+    put(page, format_args!("### `{name}`{kind}\n\n"));
+    put(
+        page,
+        format_args!("```sql\n{}\n```\n\n", documentation.syntax_example),
+    );
+    put(
+        page,
+        format_args!("{}\n\n", documentation.description.trim()),
+    );
+    for (argument, description) in documentation.arguments.iter().flatten() {
+        put(
+            page,
+            format_args!("- `{argument}`: {}\n", description.trim()),
+        );
+    }
+    if documentation.arguments.is_some() {
+        page.push('\n');
+    }
+    if let Some(example) = &documentation.sql_example {
+        put(page, format_args!("{}\n\n", example.trim()));
+    }
+}
+
+/// Our functions by name: name, kind, documentation.
+fn documented(context: &SessionContext) -> Vec<(String, &'static str, Documentation)> {
+    let state = context.state();
+    let mut found = Vec::new();
+    let mut add = |name: &str, kind, documentation: Option<&Documentation>| {
+        if let Some(documentation) = documentation
+            && SECTIONS.contains(&documentation.doc_section.label)
+        {
+            found.push((name.to_string(), kind, documentation.clone()));
+        }
+    };
+    for name in state.udfs() {
+        add(
+            &name,
+            "",
+            state
+                .udf(&name)
+                .ok()
+                .as_ref()
+                .and_then(|f| f.documentation()),
+        );
+    }
+    for name in state.udafs() {
+        let function = state.udaf(&name).ok();
+        add(
+            &name,
+            " (aggregate)",
+            function.as_ref().and_then(|f| f.documentation()),
+        );
+    }
+    for name in state.udwfs() {
+        let function = state.udwf(&name).ok();
+        add(
+            &name,
+            " (window)",
+            function.as_ref().and_then(|f| f.documentation()),
+        );
+    }
+    found.sort_by(|a, b| a.0.cmp(&b.0));
+    found
+}
+
+/// Writing to a string cannot fail.
+fn put(page: &mut String, text: std::fmt::Arguments<'_>) {
+    let _ = page.write_fmt(text);
+}
