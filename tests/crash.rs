@@ -1,0 +1,145 @@
+//! kill -9 while statements write: each has happened wholly or not at all.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+const ROWS: usize = 200_000;
+const KILLS: u32 = 20;
+
+fn start(db: &Path, sql: &str) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_voxql"))
+        .arg("--db")
+        .arg(db)
+        .args(["--format", "csv", "-c", sql])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// The answer without its header.
+fn ask(db: &Path, sql: &str) -> String {
+    let output = start(db, sql).wait_with_output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{sql}: {errors}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().skip(1).collect::<Vec<_>>().join("\n")
+}
+
+/// Runs the statement `KILLS` times and kills each run at another moment, from its
+/// start to a little after its usual end; after each kill `check` looks at the database.
+fn kill_at_many_moments(db: &Path, sql: impl Fn(u32) -> String, check: impl Fn(u32)) {
+    let started = Instant::now();
+    assert!(start(db, &sql(0)).wait().unwrap().success(), "{}", sql(0));
+    let usual = started.elapsed();
+    check(0);
+    for i in 1..=KILLS {
+        let mut child = start(db, &sql(i));
+        // Spread over the run, with a jitter from the clock so that no two test runs are alike.
+        let jitter = Duration::from_nanos(started.elapsed().subsec_nanos().into()) / 40_000;
+        std::thread::sleep(usual * i / KILLS + jitter.min(usual / KILLS));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        check(i);
+    }
+}
+
+fn left_in_staging(db: &Path) -> usize {
+    let entries = std::fs::read_dir(db.join(".staging")).unwrap().flatten();
+    entries.filter(|e| e.file_name() != "replaced").count()
+}
+
+fn rows(more: &str) -> String {
+    format!("SELECT value AS n, sin(value) AS x {more} FROM generate_series(1, {ROWS})")
+}
+
+#[test]
+fn create_table_as() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = folder.path().join("study");
+    kill_at_many_moments(
+        &db,
+        |i| format!("CREATE TABLE t{i} AS {}", rows("")),
+        |i| {
+            let tables = ask(
+                &db,
+                "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'",
+            );
+            if tables.lines().any(|table| table == format!("t{i}")) {
+                assert_eq!(
+                    ask(&db, &format!("SELECT count(*), count(x) FROM t{i}")),
+                    format!("{ROWS},{ROWS}")
+                );
+            }
+        },
+    );
+    // The next start has swept what the kills left.
+    assert_eq!(left_in_staging(&db), 0);
+}
+
+#[test]
+fn create_or_replace_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = folder.path().join("study");
+    kill_at_many_moments(
+        &db,
+        |i| {
+            format!(
+                "CREATE OR REPLACE TABLE t AS {}",
+                rows(&format!(", {i} AS round"))
+            )
+        },
+        |_| {
+            // Always one whole round: the old or the new.
+            let found = ask(&db, "SELECT count(*), count(DISTINCT round) FROM t");
+            assert_eq!(found, format!("{ROWS},1"));
+        },
+    );
+}
+
+#[test]
+fn insert() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = folder.path().join("study");
+    ask(&db, &format!("CREATE TABLE t AS {}", rows("")));
+    kill_at_many_moments(
+        &db,
+        |_| format!("INSERT INTO t {}", rows("")),
+        |_| {
+            let count: usize = ask(&db, "SELECT count(*) FROM t").parse().unwrap();
+            assert_eq!(count % ROWS, 0, "an INSERT is there in part");
+        },
+    );
+}
+
+#[test]
+fn create_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = folder.path().join("study");
+    let bold = "SELECT s AS subject, t AS tr, array_agg(sin(t * (v + s) * 0.1) ORDER BY v) AS bold
+                FROM generate_series(1, 3) a(s), generate_series(1, 60) b(t), generate_series(1, 200) c(v)
+                GROUP BY s, t";
+    ask(&db, &format!("CREATE TABLE bold AS {bold}"));
+    kill_at_many_moments(
+        &db,
+        |i| {
+            format!(
+                "CREATE MODEL m{i} USING srm OPTIONS (features 5, demean true) AS SELECT subject, tr, bold FROM bold"
+            )
+        },
+        |i| {
+            let models = ask(&db, "SHOW MODELS");
+            if models
+                .lines()
+                .any(|model| model.starts_with(&format!("m{i},")))
+            {
+                let sql = format!(
+                    "SELECT count(srm_transform(bold, subject, model => 'm{i}')) FROM bold"
+                );
+                assert_eq!(ask(&db, &sql), "180");
+            }
+        },
+    );
+    assert_eq!(left_in_staging(&db), 0);
+}

@@ -1,0 +1,121 @@
+//! Memory does not grow with the length of a run.
+//!
+//! Linux only: the peak is read from /proc.
+#![cfg(target_os = "linux")]
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+const SHAPE: [usize; 3] = [64, 64, 40];
+const VOXELS: usize = SHAPE[0] * SHAPE[1] * SHAPE[2];
+
+/// A NIfTI-1 header for float32 (or, without volumes, a uint8 mask).
+fn header(volumes: Option<usize>) -> Vec<u8> {
+    let mut header = vec![0u8; 352];
+    let mut put = |at: usize, bytes: &[u8]| header[at..at + bytes.len()].copy_from_slice(bytes);
+    put(0, &348i32.to_le_bytes());
+    let dims = [
+        if volumes.is_some() { 4 } else { 3 },
+        SHAPE[0],
+        SHAPE[1],
+        SHAPE[2],
+        volumes.unwrap_or(1),
+        1,
+        1,
+        1,
+    ];
+    for (i, dim) in dims.iter().enumerate() {
+        put(40 + 2 * i, &(*dim as i16).to_le_bytes());
+    }
+    let (code, bits) = if volumes.is_some() {
+        (16i16, 32i16)
+    } else {
+        (2, 8)
+    };
+    put(70, &code.to_le_bytes());
+    put(72, &bits.to_le_bytes());
+    for (i, size) in [1.0f32, 3.0, 3.0, 3.5, 1.5].iter().enumerate() {
+        put(76 + 4 * i, &size.to_le_bytes());
+    }
+    put(108, &352f32.to_le_bytes());
+    put(123, &[10]); // mm, seconds
+    put(344, b"n+1\0");
+    header
+}
+
+fn write_run(path: &Path, volumes: usize) {
+    let file = BufWriter::new(File::create(path).unwrap());
+    let mut out = GzEncoder::new(file, Compression::fast());
+    out.write_all(&header(Some(volumes))).unwrap();
+    let mut volume = Vec::with_capacity(4 * VOXELS);
+    for t in 0..volumes {
+        volume.clear();
+        for voxel in 0..VOXELS {
+            let value = 1000.0 + ((voxel * 7 + t * 13) % 101) as f32;
+            volume.extend_from_slice(&value.to_le_bytes());
+        }
+        out.write_all(&volume).unwrap();
+    }
+    out.finish().unwrap().flush().unwrap();
+}
+
+/// Peak resident memory of masking the run, in MB.
+fn peak(folder: &Path, run: &str, volumes: usize) -> u64 {
+    let sql = format!(
+        "SELECT count(*), min(array_length(bold)), sum(bold[1]) FROM read_bold('{run}', mask => 'mask.nii')"
+    );
+    let mut child = Command::new(env!("CARGO_BIN_EXE_voxql"))
+        .current_dir(folder)
+        .args(["--threads", "2", "--format", "csv", "-c", &sql])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak = 0;
+    while child.try_wait().unwrap().is_none() {
+        let text = std::fs::read_to_string(&status).unwrap_or_default();
+        let line = text.lines().find(|line| line.starts_with("VmHWM:"));
+        if let Some(kilobytes) = line.and_then(|line| line.split_whitespace().nth(1)) {
+            peak = kilobytes.parse::<u64>().unwrap() / 1024;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    let answer = String::from_utf8(output.stdout).unwrap();
+    let row = answer.lines().nth(1).unwrap();
+    assert!(
+        row.starts_with(&format!("{volumes},{}", VOXELS / 2)),
+        "{row}"
+    );
+    peak
+}
+
+#[test]
+fn masking_a_long_run_stays_within_400_mb() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut mask = header(None);
+    mask.extend((0..VOXELS).map(|voxel| (voxel % 2) as u8));
+    std::fs::write(folder.path().join("mask.nii"), mask).unwrap();
+    let mut peaks = Vec::new();
+    for volumes in [300, 1200] {
+        let run = format!("run-{volumes}_bold.nii.gz");
+        write_run(&folder.path().join(&run), volumes);
+        peaks.push(peak(folder.path(), &run, volumes));
+    }
+    eprintln!(
+        "peak resident memory: {} MB for 300 volumes, {} MB for 1200",
+        peaks[0], peaks[1]
+    );
+    assert!(peaks[1] < 400, "{} MB", peaks[1]);
+    assert!(
+        peaks[1] < peaks[0] + 60,
+        "memory grows with the run: {peaks:?} MB"
+    );
+}
