@@ -185,7 +185,11 @@ fn golden_headers_and_values() {
             .map(|n| n.as_u64().unwrap())
             .collect();
         assert_eq!(rows.len() as u64, shape[3], "{id}");
-        assert_eq!(rows[0].len() as u64, shape[..3].iter().product::<u64>(), "{id}");
+        assert_eq!(
+            rows[0].len() as u64,
+            shape[..3].iter().product::<u64>(),
+            "{id}"
+        );
         let volumes = rows.len();
         if let Some(data) = out.get("data") {
             let data = golden.array(data);
