@@ -420,7 +420,7 @@ mod tests {
                 bytes.resize(HEADER_BYTES, 0);
                 let good = Image::new([2, 3, 4], 5, 2.0).header();
                 for (at, (byte, kept)) in bytes.iter_mut().zip(kept).enumerate() {
-                    if kept || at < 40 || at >= 344 {
+                    if kept || !(40..344).contains(&at) {
                         *byte = good[at];
                     }
                 }

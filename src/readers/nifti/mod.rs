@@ -100,7 +100,8 @@ impl Format for Nifti {
     fn describe(&self, files: Vec<PathBuf>, options: &Options) -> Result<Description> {
         check_given(options.float("tr"))?;
         let files = leave_out_empty(files)?;
-        let mut masks: HashMap<PathBuf, Mask> = HashMap::new();
+        // Only the last mask is kept: files of one subject stand together.
+        let mut last: Option<(PathBuf, Mask)> = None;
         let mut conflicts: BTreeMap<String, (&Path, usize)> = BTreeMap::new();
         let mut lengths = vec![];
         for path in &files {
@@ -112,11 +113,14 @@ impl Format for Nifti {
             lengths.push(match mask_path(path, options)? {
                 None => header.voxels(),
                 Some(file) => {
-                    if !masks.contains_key(&file) {
-                        masks.insert(file.clone(), Mask::read(&file)?);
-                    }
-                    masks[&file].check(path, &header)?;
-                    masks[&file].voxels.len()
+                    let mask = match last.take() {
+                        Some((read, mask)) if read == file => mask,
+                        _ => Mask::read(&file)?,
+                    };
+                    mask.check(path, &header)?;
+                    let length = mask.voxels.len();
+                    last = Some((file, mask));
+                    length
                 }
             });
         }
