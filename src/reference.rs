@@ -50,7 +50,7 @@ the directory in which `voxql` runs.
 
 ```sql
 CREATE [OR REPLACE] MODEL [IF NOT EXISTS] name USING srm
-    [OPTIONS (features 50, iterations 10, seed 0, demean false)]
+    [OPTIONS (features 50, iterations 10, seed 0, demean true)]
     AS SELECT subject, tr, bold FROM …;
 SHOW MODELS;
 DROP MODEL [IF EXISTS] name;
@@ -59,9 +59,9 @@ DROP MODEL [IF EXISTS] name;
 `srm` is the probabilistic shared response model (Chen et al. 2015), equal to BrainIAK's
 `SRM` from the same seed. The query selects `subject`, one vector column, and the time:
 `tr`, or `run, tr`. All subjects need the same times, each once; they may have different
-numbers of voxels. The model takes variance around zero for signal or noise: centre the
-data, or say `demean true`, which subtracts each voxel's mean over the fitted TRs, in the
-fit and in `srm_transform`. `features` may not exceed the TRs or any subject's voxels.
+numbers of voxels. Each voxel's mean over the fitted TRs is subtracted, in the fit and in
+`srm_transform`, since the model takes all power around zero for signal or noise; BrainIAK
+leaves that to its caller, and `demean false` gives its numbers. `features` may not exceed the TRs or any subject's voxels.
 
 ";
 

@@ -9,7 +9,8 @@ use voxql_udfs::kernels::srm as kernel;
 use super::fit::Rows;
 use crate::readers::call::closest;
 
-/// `OPTIONS (features 50, iterations 10, seed 0, demean false)`, BrainIAK's defaults.
+/// `OPTIONS (features 50, iterations 10, seed 0, demean true)`: BrainIAK's defaults, and
+/// the centring that it leaves to its caller.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Options {
     /// Features of the shared space.
@@ -19,7 +20,8 @@ pub struct Options {
     /// BrainIAK's `rand_seed`.
     pub seed: u32,
     /// Subtract each voxel's mean over the fitted TRs, in the fit and in
-    /// `srm_transform`. BrainIAK does neither, and expects centred data.
+    /// `srm_transform`. BrainIAK does neither: it takes the power of uncentred data for
+    /// noise. `false` gives its numbers.
     pub demean: bool,
 }
 
@@ -29,7 +31,7 @@ impl Default for Options {
             features: 50,
             iterations: 10,
             seed: 0,
-            demean: false,
+            demean: true,
         }
     }
 }
@@ -105,6 +107,13 @@ impl SubjectMap {
     pub fn features(&self) -> usize {
         self.weights.len() / self.voxels.max(1)
     }
+
+    /// W' mean: where the subject's mean lies in the shared space.
+    pub fn shared_mean(&self) -> Vec<f64> {
+        let columns = self.weights.chunks_exact(self.voxels.max(1));
+        let dot = |w: &[f64]| w.iter().zip(&self.mean).map(|(w, m)| w * m).sum();
+        columns.map(dot).collect()
+    }
 }
 
 /// Fits on a blocking thread.
@@ -123,8 +132,6 @@ fn fit_blocking(mut rows: Rows, options: Options) -> Result<SrmModel> {
             for tr in subject.data.chunks_exact_mut(subject.voxels.max(1)) {
                 tr.iter_mut().zip(&mean).for_each(|(x, m)| *x -= m);
             }
-        } else {
-            warn_if_not_centred(&subject.name, &subject.data, &mean);
         }
         means.push(mean);
     }
@@ -180,20 +187,6 @@ fn voxel_means(data: &[f64], voxels: usize) -> Vec<f64> {
     }
     mean.iter_mut().for_each(|m| *m /= trs as f64);
     mean
-}
-
-/// The model takes all variance around zero for signal or noise, means included.
-fn warn_if_not_centred(name: &str, data: &[f64], mean: &[f64]) {
-    let total: f64 = data.iter().map(|x| x * x).sum();
-    let trs = (data.len() / mean.len().max(1)) as f64;
-    let of_means: f64 = trs * mean.iter().map(|m| m * m).sum::<f64>();
-    if of_means > 0.5 * total && total > 0.0 {
-        log::warn!(
-            "CREATE MODEL: the data of subject {name} are not centred ({:.0} % of their power is the voxels' means), \
-             which inflates the noise estimates; OPTIONS (demean true) subtracts the means",
-            100.0 * of_means / total
-        );
-    }
 }
 
 fn column_major(matrix: MatRef<'_, f64>) -> Vec<f64> {

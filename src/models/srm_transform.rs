@@ -37,8 +37,8 @@ static DOCUMENTATION: LazyLock<Documentation> = LazyLock::new(|| {
             description: None,
         },
         "Takes a subject's voxels into the shared space of a model made by `CREATE MODEL … USING srm`: \
-         W' x, with the subject's orthonormal map W. BrainIAK's `SRM.transform`, which does not demean either; \
-         a model made with `OPTIONS (demean true)` subtracts the voxel means of the fitted TRs first. \
+         W' (x - mean), with the subject's orthonormal map W and the voxel means of the fitted TRs. A model made with \
+         `OPTIONS (demean false)` subtracts nothing, as BrainIAK's `SRM.transform`. \
          NULL in, NULL out; a subject that the model does not know is an error.",
         "srm_transform(x, subject, model => 'm')",
     )
@@ -126,8 +126,7 @@ impl ScalarUDFImpl for SrmTransform {
         let constants = PARAMETERS.of_scalar(&args.args);
         let description = self.describe(constants.str("model")?)?;
         let subjects = self.models.subjects(&description)?;
-        let by_name: HashMap<&str, &SubjectMap> =
-            subjects.iter().map(|s| (s.name.as_str(), s)).collect();
+        let mut used: HashMap<&str, (&SubjectMap, Vec<f64>)> = HashMap::new();
 
         let arrays = ColumnarValue::values_to_arrays(&args.args[..2])?;
         let rows = arrays[0].len();
@@ -143,13 +142,21 @@ impl ScalarUDFImpl for SrmTransform {
                 continue;
             };
             let name = names.value(i);
-            let Some(subject) = by_name.get(name) else {
-                return exec_err!(
-                    "srm_transform: the model {} does not know subject {name}; it was fitted on {}",
-                    description.name,
-                    description.subjects.join(", ")
-                );
-            };
+            if !used.contains_key(name) {
+                let Some(subject) = subjects.iter().find(|s| s.name == name) else {
+                    return exec_err!(
+                        "srm_transform: the model {} does not know subject {name}; it was fitted on {}",
+                        description.name,
+                        description.subjects.join(", ")
+                    );
+                };
+                let offset = match description.demean {
+                    true => subject.shared_mean(),
+                    false => vec![0.0; subject.features()],
+                };
+                used.insert(&subject.name, (subject, offset));
+            }
+            let (subject, offset) = &used[name];
             if x.len() != subject.voxels {
                 return exec_err!(
                     "srm_transform: subject {name} has {} voxels here and {} in the model {}; use the mask of the fit",
@@ -158,10 +165,7 @@ impl ScalarUDFImpl for SrmTransform {
                     description.name
                 );
             }
-            let mean = description.demean.then_some(subject.mean.as_slice());
-            out.append_with(subject.features(), |shared| {
-                project(subject, mean, x, shared)
-            })?;
+            out.append_with(subject.features(), |shared| project(subject, offset, x, shared))?;
         }
         let column: ArrayRef = out.finish()?;
         let all_scalar = args
@@ -181,14 +185,11 @@ impl ScalarUDFImpl for SrmTransform {
     }
 }
 
-/// `shared = W' (x - mean)`.
-fn project(subject: &SubjectMap, mean: Option<&[f64]>, x: &[f32], shared: &mut [f32]) {
+/// `shared = W' x - offset`.
+fn project(subject: &SubjectMap, offset: &[f64], x: &[f32], shared: &mut [f32]) {
     let columns = subject.weights.chunks_exact(subject.voxels.max(1));
-    for (out, w) in shared.iter_mut().zip(columns) {
-        let mut sum: f64 = w.iter().zip(x).map(|(w, x)| w * f64::from(*x)).sum();
-        if let Some(mean) = mean {
-            sum -= w.iter().zip(mean).map(|(w, m)| w * m).sum::<f64>();
-        }
-        *out = sum as f32;
+    for ((out, w), offset) in shared.iter_mut().zip(columns).zip(offset) {
+        let sum: f64 = w.iter().zip(x).map(|(w, x)| w * f64::from(*x)).sum();
+        *out = (sum - offset) as f32;
     }
 }
