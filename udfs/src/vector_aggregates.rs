@@ -368,7 +368,8 @@ fn lists<'a, T: ArrowPrimitiveType>(
     rows: impl Iterator<Item = &'a [T::Native]> + Clone,
 ) -> Result<ArrayRef> {
     let offsets = OffsetBuffer::from_lengths(rows.clone().map(<[_]>::len));
-    let values: Vec<T::Native> = rows.flatten().copied().collect();
+    let mut values = Vec::with_capacity(rows.clone().map(<[_]>::len).sum());
+    rows.for_each(|row| values.extend_from_slice(row));
     Ok(Arc::new(LargeListArray::try_new(
         Arc::new(Field::new_list_field(T::DATA_TYPE, false)),
         offsets,
