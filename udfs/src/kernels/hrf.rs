@@ -209,8 +209,8 @@ impl Gammas {
             })
             .collect();
         let sum: f64 = kernel.iter().sum();
-        // False for NaN too, which a kernel of one sample gives.
-        if !(sum > 0.0) {
+        // A kernel of one sample gives NaN.
+        if sum.is_nan() || sum <= 0.0 {
             return Err(format!(
                 "tr => {tr} with oversampling => {oversampling} is too coarse for a response of \
                  {time_length} s; tr is in seconds"
