@@ -10,11 +10,14 @@ use datafusion::catalog::{Session, TableProvider, TableProviderFactory};
 use datafusion::common::{DataFusionError, Result, plan_err};
 use datafusion::logical_expr::CreateExternalTable;
 
+pub mod audio;
 pub mod bids;
 pub mod call;
 pub mod events;
 pub mod files;
 pub mod format;
+pub mod mel;
+pub mod nifti;
 pub mod mp4;
 pub mod nifti;
 pub mod scan;

@@ -10,6 +10,10 @@ use crate::tr_time::tr_time;
 use crate::vector_aggregates::{vector_avg, vector_max, vector_min, vector_std, vector_sum};
 use crate::vector_concat::vector_concat;
 use crate::vector_normalize::vector_normalize;
+use crate::{
+    distance, mel_spectrogram, power_to_db, tr_index, tr_time, vector_aggregates, vector_concat,
+    vector_normalize,
+};
 
 /// Functions of one row.
 pub fn scalars() -> Vec<ScalarUDF> {
@@ -28,6 +32,14 @@ pub fn scalars() -> Vec<ScalarUDF> {
         // Text
         // Brain
         // Search
+        vector_concat::udf(),
+        vector_normalize::udf(),
+        distance::cosine_distance(),
+        distance::l2_distance(),
+        distance::inner_product(),
+        // Audio
+        mel_spectrogram::udf(),
+        power_to_db::udf(),
     ]
 }
 
