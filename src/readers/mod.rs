@@ -17,7 +17,6 @@ pub mod events;
 pub mod files;
 pub mod format;
 pub mod mel;
-pub mod nifti;
 pub mod mp4;
 pub mod nifti;
 pub mod scan;
@@ -33,6 +32,8 @@ use scan::FileTable;
 pub fn formats() -> Vec<Arc<dyn Format>> {
     vec![
         Arc::new(nifti::Nifti),
+        Arc::new(audio::Audio),
+        Arc::new(mel::Mel),
         Arc::new(events::Events),
         Arc::new(subtitles::Subtitles),
         Arc::new(video::Video),

@@ -67,39 +67,53 @@ impl Decoder {
             .read_to_end(&mut magic)
             .and_then(|_| file.rewind())
             .map_err(|e| fail(e.to_string()))?;
-        if magic.len() == 12 && movie::is_movie(&magic) {
-            let track = Soundtrack::open(path).map_err(fail)?;
-            let codec = make_codec(track.parameters()).map_err(fail)?;
-            let sample_rate = checked_rate(codec.codec_params()).map_err(fail)?;
-            let (silence, heard) = track.heard(sample_rate).map_err(fail)?;
-            return Ok(Self {
-                path: path.to_owned(),
-                length: Some(silence + (heard.end - heard.start)),
-                packets: Packets::Movie(track),
-                codec,
-                sample_rate,
-                silence,
-                heard,
-                position: 0,
-                interleaved: Vec::new(),
-            });
+        match magic.get(..4) {
+            Some(b"RIFF" | b"fLaC") => Self::stream(path, file, magic[0] == b'R'),
+            _ if movie::is_movie(&magic) => Self::movie(path).map_err(fail),
+            _ => Err(fail(format!(
+                "this is not a WAV, FLAC or MP4 file; {}",
+                remedy(path)
+            ))),
         }
+    }
 
+    fn movie(path: &Path) -> Result<Self, String> {
+        let track = Soundtrack::open(path)?;
+        let codec = make_codec(track.parameters())?;
+        let sample_rate = checked_rate(codec.codec_params())?;
+        let (silence, heard) = track.heard(sample_rate)?;
+        Ok(Self {
+            path: path.to_owned(),
+            packets: Packets::Movie(track),
+            codec,
+            sample_rate,
+            silence,
+            length: Some(silence + (heard.end - heard.start)),
+            heard,
+            position: 0,
+            interleaved: Vec::new(),
+        })
+    }
+
+    fn stream(path: &Path, file: File, is_wav: bool) -> Result<Self> {
+        let fail = |message: String| file_error(path, message);
         let file = MediaSourceStream::new(Box::new(file), Default::default());
-        let options = FormatOptions::default();
-        let reader: Result<Box<dyn FormatReader>, String> = match magic.get(..4) {
-            Some(b"RIFF") => guarded(|| Ok(Box::new(WavReader::try_new(file, options)?) as _)),
-            Some(b"fLaC") => guarded(|| Ok(Box::new(FlacReader::try_new(file, options)?) as _)),
-            _ => {
-                let what = "this is not a WAV, FLAC or MP4 file";
-                return Err(fail(format!("{what}; {}", remedy(path))));
+        let reader = guarded(|| -> Result<Box<dyn FormatReader>, Error> {
+            let options = FormatOptions::default();
+            Ok(match is_wav {
+                true => Box::new(WavReader::try_new(file, options)?),
+                false => Box::new(FlacReader::try_new(file, options)?),
+            })
+        });
+        let reader = reader.map_err(|e| match e {
+            Error::Unsupported(what) => {
+                fail(format!("it cannot be read ({what}); {}", remedy(path)))
             }
-        };
-        let reader = reader.map_err(|e| fail(format!("its header is damaged: {e}")))?;
-        let Some((Some(CodecParameters::Audio(parameters)), length)) = reader
-            .tracks()
-            .first()
-            .map(|track| (track.codec_params.clone(), track.num_frames))
+            other => fail(format!("its header is damaged: {}", explain(&other))),
+        })?;
+        let track = reader.tracks().first();
+        let Some((Some(CodecParameters::Audio(parameters)), length)) =
+            track.map(|track| (track.codec_params.clone(), track.num_frames))
         else {
             return Err(fail("its header describes no sound".to_string()));
         };
@@ -161,7 +175,7 @@ impl Decoder {
                     (packet, off / f64::from(self.sample_rate), 0.0)
                 }
                 Ok(None) => return Ok(None),
-                Err(e) => return Err(self.damaged(&e)),
+                Err(e) => return Err(self.damaged(&explain(&e))),
             },
             Packets::Movie(track) => match track.next_packet() {
                 Ok(Some((seconds, packet))) => {
@@ -174,10 +188,11 @@ impl Decoder {
         };
         if off.abs() > allowed {
             return Err(self.damaged(&format!(
-                "what follows belongs {:.3} s {}; `ffmpeg -i in -af aresample=async=1000 out.wav` \
+                "what follows belongs {:.3} s {}; `ffmpeg -i {} -af aresample=async=1000 out.wav` \
                  puts silence into holes",
                 off.abs(),
-                if off > 0.0 { "later" } else { "earlier" }
+                if off > 0.0 { "later" } else { "earlier" },
+                name(&self.path),
             )));
         }
         Ok(Some(packet))
@@ -190,7 +205,7 @@ impl Decoder {
             buffer.copy_to_vec_interleaved(interleaved);
             Ok((buffer.frames(), buffer.spec().rate()))
         });
-        let (frames, rate) = decoded.map_err(|e| self.damaged(&e))?;
+        let (frames, rate) = decoded.map_err(|e| self.damaged(&explain(&e)))?;
         if rate != self.sample_rate {
             return Err(self.damaged(&format!("the sample rate changes to {rate} Hz")));
         }
@@ -264,7 +279,12 @@ fn make_codec(parameters: &AudioCodecParameters) -> Result<Box<dyn AudioDecoder>
         symphonia::default::get_codecs()
             .make_audio_decoder(parameters, &AudioDecoderOptions::default())
     })
-    .map_err(|e| format!("its sound is in a coding that is not decoded ({e})"))
+    .map_err(|e| {
+        format!(
+            "its sound is in a coding that is not decoded ({})",
+            explain(&e)
+        )
+    })
 }
 
 fn checked_rate(parameters: &AudioCodecParameters) -> Result<u32, String> {
@@ -289,13 +309,15 @@ fn none_at_end(packet: Result<Option<Packet>, Error>) -> Result<Option<Packet>, 
 }
 
 /// Runs a part of symphonia; a panic over a damaged file is an error like others.
-fn guarded<T>(run: impl FnOnce() -> Result<T, Error>) -> Result<T, String> {
-    match catch_unwind(AssertUnwindSafe(run)) {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(Error::IoError(e))) if e.kind() == ErrorKind::UnexpectedEof => {
-            Err("it is cut off".to_string())
-        }
-        Ok(Err(e)) => Err(e.to_string()),
-        Err(_) => Err("the decoder failed on it".to_string()),
+fn guarded<T>(run: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    catch_unwind(AssertUnwindSafe(run))
+        .unwrap_or(Err(Error::DecodeError("the decoder failed on it")))
+}
+
+fn explain(error: &Error) -> String {
+    match error {
+        Error::IoError(e) if e.kind() == ErrorKind::UnexpectedEof => "it is cut off".to_string(),
+        Error::DecodeError(what) | Error::Unsupported(what) => (*what).to_string(),
+        other => other.to_string(),
     }
 }
