@@ -74,6 +74,13 @@ impl Format for Audio {
         "AUDIO"
     }
 
+    fn description(&self) -> &'static str {
+        "Sound in WAV, FLAC and MP4 (its first sound track, AAC-LC in mono or stereo), a row every `chunk_duration` \
+         seconds: `time` (of the row's first sample, in seconds), `duration`, `sample_rate`, and `samples`, the mean of \
+         the channels from -1 to 1. Row k begins with the first sample at or after k * `chunk_duration`, so rows never \
+         drift, and together they are the file. An MP4's edit list is applied. Empty files are left out with a warning."
+    }
+
     fn extensions(&self) -> &'static [&'static str] {
         &[".wav", ".flac", ".mp4", ".m4a", ".mov"]
     }

@@ -124,6 +124,13 @@ impl Format for Mel {
         "MEL"
     }
 
+    fn description(&self) -> &'static str {
+        "The mel spectrogram of the files that `read_audio` reads, with the numbers and defaults of \
+         `librosa.feature.melspectrogram`, a row per frame: `time` (the frame's middle, in seconds), `frame` (from 0), and \
+         `mel`, a vector of `n_mels` powers. The sound is resampled to `sample_rate` first. `time` is \
+         `frame * hop_length / sample_rate`, and half a frame later with `center => false`."
+    }
+
     fn extensions(&self) -> &'static [&'static str] {
         super::audio::Audio.extensions()
     }

@@ -10,7 +10,9 @@ pub mod distance;
 pub mod hrf_convolve;
 pub mod interpolate;
 pub mod kernels;
+pub mod mel_spectrogram;
 pub mod named_arguments;
+pub mod power_to_db;
 pub mod register;
 pub mod run_window;
 pub mod time;
@@ -23,24 +25,6 @@ pub mod vector_normalize;
 pub mod vectors;
 
 /// Where `#[user_doc]` looks for its types.
-pub(crate) mod datafusion_doc {
-    pub use datafusion::logical_expr::{DocSection, Documentation, DocumentationBuilder};
-mod distance;
-pub mod dot;
-mod mel_spectrogram;
-pub mod named_arguments;
-mod power_to_db;
-pub mod register;
-pub mod time;
-mod tr_index;
-mod tr_time;
-mod vector_aggregates;
-mod vector_concat;
-mod vector_normalize;
-pub mod vector_stats;
-pub mod vectors;
-
-/// The crate name in the paths that `#[user_doc]` writes; DataFusion has it inside.
 pub(crate) mod datafusion_doc {
     pub use datafusion::logical_expr::{DocSection, Documentation};
 }

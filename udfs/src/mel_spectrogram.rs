@@ -43,7 +43,7 @@ const PARAMETERS: Parameters = Parameters {
 };
 
 /// The scalar function `mel_spectrogram`.
-pub fn udf() -> ScalarUDF {
+pub fn mel_spectrogram() -> ScalarUDF {
     MelSpectrogramFunction {
         signature: PARAMETERS.signature(Volatility::Immutable),
     }

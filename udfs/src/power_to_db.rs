@@ -33,7 +33,7 @@ const PARAMETERS: Parameters = Parameters {
 };
 
 /// The scalar function `power_to_db`.
-pub fn udf() -> ScalarUDF {
+pub fn power_to_db() -> ScalarUDF {
     PowerToDb {
         signature: PARAMETERS.signature(Volatility::Immutable),
     }

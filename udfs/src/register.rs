@@ -5,15 +5,13 @@ use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 use crate::distance::{cosine_distance, inner_product, l2_distance};
 use crate::hrf_convolve::hrf_convolve;
 use crate::interpolate::interpolate;
+use crate::mel_spectrogram::mel_spectrogram;
+use crate::power_to_db::power_to_db;
 use crate::tr_index::tr_index;
 use crate::tr_time::tr_time;
 use crate::vector_aggregates::{vector_avg, vector_max, vector_min, vector_std, vector_sum};
 use crate::vector_concat::vector_concat;
 use crate::vector_normalize::vector_normalize;
-use crate::{
-    distance, mel_spectrogram, power_to_db, tr_index, tr_time, vector_aggregates, vector_concat,
-    vector_normalize,
-};
 
 /// Functions of one row.
 pub fn scalars() -> Vec<ScalarUDF> {
@@ -29,17 +27,11 @@ pub fn scalars() -> Vec<ScalarUDF> {
         inner_product(),
         // Response
         // Audio
+        mel_spectrogram(),
+        power_to_db(),
         // Text
         // Brain
         // Search
-        vector_concat::udf(),
-        vector_normalize::udf(),
-        distance::cosine_distance(),
-        distance::l2_distance(),
-        distance::inner_product(),
-        // Audio
-        mel_spectrogram::udf(),
-        power_to_db::udf(),
     ]
 }
 
