@@ -10,11 +10,13 @@ use datafusion::catalog::{Session, TableProvider, TableProviderFactory};
 use datafusion::common::{DataFusionError, Result, plan_err};
 use datafusion::logical_expr::CreateExternalTable;
 
+pub mod audio;
 pub mod bids;
 pub mod call;
 pub mod events;
 pub mod files;
 pub mod format;
+pub mod mel;
 pub mod mp4;
 pub mod nifti;
 pub mod scan;
@@ -30,6 +32,8 @@ use scan::FileTable;
 pub fn formats() -> Vec<Arc<dyn Format>> {
     vec![
         Arc::new(nifti::Nifti),
+        Arc::new(audio::Audio),
+        Arc::new(mel::Mel),
         Arc::new(events::Events),
         Arc::new(subtitles::Subtitles),
         Arc::new(video::Video),

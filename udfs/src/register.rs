@@ -5,6 +5,8 @@ use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 use crate::distance::{cosine_distance, inner_product, l2_distance};
 use crate::hrf_convolve::hrf_convolve;
 use crate::interpolate::interpolate;
+use crate::mel_spectrogram::mel_spectrogram;
+use crate::power_to_db::power_to_db;
 use crate::tr_index::tr_index;
 use crate::tr_time::tr_time;
 use crate::vector_aggregates::{vector_avg, vector_max, vector_min, vector_std, vector_sum};
@@ -25,6 +27,8 @@ pub fn scalars() -> Vec<ScalarUDF> {
         inner_product(),
         // Response
         // Audio
+        mel_spectrogram(),
+        power_to_db(),
         // Text
         // Brain
         // Search

@@ -1,0 +1,532 @@
+//! `read_audio` on the reference data, real files, and made ones that are wrong.
+
+use std::fs::File;
+use std::path::Path;
+use std::process::Command;
+
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::{Float32Type, Float64Type, Int32Type};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use rstest::rstest;
+use serde_json::Value as Json;
+use voxql_udfs::kernels::mel::{MelOptions, MelSpectrogram};
+
+use super::*;
+use crate::readers::format::Value;
+use crate::readers::testing::{error, file, here, project, read, scan, shared};
+
+/// A WAV file of float samples, interleaved.
+pub(in crate::readers) fn wav(rate: u32, channels: u16, samples: &[f32]) -> Vec<u8> {
+    let bytes = 4 * samples.len() as u32;
+    let frame = 4 * channels;
+    let mut file = Vec::with_capacity(44 + bytes as usize);
+    file.extend(b"RIFF");
+    file.extend((36 + bytes).to_le_bytes());
+    file.extend(b"WAVEfmt ");
+    file.extend(16u32.to_le_bytes());
+    file.extend(3u16.to_le_bytes()); // IEEE float
+    file.extend(channels.to_le_bytes());
+    file.extend(rate.to_le_bytes());
+    file.extend((rate * u32::from(frame)).to_le_bytes());
+    file.extend(frame.to_le_bytes());
+    file.extend(32u16.to_le_bytes());
+    file.extend(b"data");
+    file.extend(bytes.to_le_bytes());
+    file.extend(samples.iter().flat_map(|s| s.to_le_bytes()));
+    file
+}
+
+fn ramp(n: usize) -> Vec<f32> {
+    (0..n).map(|i| i as f32 / n as f32).collect()
+}
+
+fn samples(batch: &RecordBatch) -> Vec<f32> {
+    let list = batch.column_by_name("samples").unwrap().as_list::<i32>();
+    list.iter()
+        .flat_map(|row| row.unwrap().as_primitive::<Float32Type>().values().to_vec())
+        .collect()
+}
+
+fn floats(batch: &RecordBatch, name: &str) -> Vec<f64> {
+    let column = batch.column_by_name(name).unwrap();
+    column.as_primitive::<Float64Type>().values().to_vec()
+}
+
+fn rate(batch: &RecordBatch) -> i32 {
+    let column = batch.column_by_name("sample_rate").unwrap();
+    column.as_primitive::<Int32Type>().value(0)
+}
+
+const WHOLE: (&str, Value) = ("chunk_duration", Value::Float(0.0));
+
+fn whole(path: &Path) -> Vec<f32> {
+    samples(&read(&Audio, path, &[WHOLE]).unwrap())
+}
+
+fn at_rate(path: &Path, rate: i64) -> Vec<f32> {
+    samples(
+        &read(
+            &Audio,
+            path,
+            &[WHOLE, ("sample_rate", Value::Integer(rate))],
+        )
+        .unwrap(),
+    )
+}
+
+/// What ffmpeg decodes, as the mean of the channels.
+fn ffmpeg(path: &Path, channels: usize) -> Option<Vec<f32>> {
+    let input = ["-v", "error", "-i", path.to_str()?];
+    let output = ["-map", "0:a:0", "-f", "f32le", "-"];
+    let Ok(run) = Command::new("ffmpeg").args(input).args(output).output() else {
+        eprintln!("skipped: no ffmpeg to compare with");
+        return None;
+    };
+    let samples: Vec<f32> = run
+        .stdout
+        .chunks_exact(4)
+        .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+        .collect();
+    let mean = |c: &[f32]| c.iter().sum::<f32>() / channels as f32;
+    Some(samples.chunks_exact(channels).map(mean).collect())
+}
+
+fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).fold(0.0, |m, (a, b)| m.max((a - b).abs()))
+}
+
+/// The film's edit list takes off the 1,024 samples of the encoder's priming.
+#[test]
+fn aac_of_a_film() {
+    let Some(path) = shared("av/nasa_13013.mp4") else {
+        return;
+    };
+    let rows = read(&Audio, &path, &[]).unwrap();
+    assert_eq!(rows.num_rows(), 14);
+    assert_eq!(rate(&rows), 8000);
+    assert_eq!(floats(&rows, "time")[13], 13.0);
+    assert_eq!(floats(&rows, "duration")[13], 0.056);
+    assert_eq!(samples(&rows).len(), 104_448);
+    if let Some(want) = ffmpeg(&path, 2) {
+        assert!(largest_difference(&samples(&rows), &want) < 1e-6);
+    }
+}
+
+#[rstest]
+#[case("speech/jfk.flac", 2, 44_100, 485_100)]
+#[case("speech/lj/LJ001-0012.wav", 1, 22_050, 181_661)]
+fn lossless_speech(
+    #[case] name: &str,
+    #[case] channels: usize,
+    #[case] sample_rate: i32,
+    #[case] length: usize,
+) {
+    let Some(path) = shared(name) else { return };
+    let rows = read(&Audio, &path, &[WHOLE]).unwrap();
+    assert_eq!((rows.num_rows(), rate(&rows)), (1, sample_rate));
+    assert_eq!(samples(&rows).len(), length);
+    if let Some(want) = ffmpeg(&path, channels) {
+        assert!(largest_difference(&samples(&rows), &want) < 1e-7);
+    }
+}
+
+#[rstest]
+#[case(1.0)]
+#[case(1.49)]
+#[case(0.72)]
+#[case(0.01)]
+#[case(0.000_123)]
+#[case(100.0)]
+fn rows_are_the_file_without_drift(#[case] duration: f64) {
+    let all = ramp(22_050 * 3 + 17);
+    let (_directory, path) = file("a.wav", wav(22_050, 1, &all));
+    let rows = read(&Audio, &path, &[("chunk_duration", Value::Float(duration))]).unwrap();
+    assert_eq!(samples(&rows), all);
+    let nanoseconds = (duration * 1e9).round() as u128;
+    let mut next = 0.0;
+    for (k, (time, lasts)) in floats(&rows, "time")
+        .iter()
+        .zip(floats(&rows, "duration"))
+        .enumerate()
+    {
+        // The first sample that is not before k * duration.
+        let first = (k as u128 * nanoseconds * 22_050).div_ceil(1_000_000_000);
+        assert_eq!(*time, first as f64 / 22_050.0);
+        assert!((time - next).abs() < 1e-9);
+        next = time + lasts;
+    }
+    assert!((next - all.len() as f64 / 22_050.0).abs() < 1e-9);
+}
+
+#[test]
+fn batches_stay_near_their_bytes() {
+    let (_directory, path) = file("a.wav", wav(1000, 1, &ramp(10_500)));
+    let mut scan = scan(&Audio, &path, &[]).unwrap();
+    scan.batch_bytes = 9000;
+    let rows: Vec<usize> = Audio
+        .open(&scan)
+        .unwrap()
+        .map(|b| b.unwrap().num_rows())
+        .collect();
+    assert_eq!(rows, [3, 3, 3, 2]);
+    scan.limit = Some(4);
+    let rows: Vec<usize> = Audio
+        .open(&scan)
+        .unwrap()
+        .map(|b| b.unwrap().num_rows())
+        .collect();
+    assert_eq!(rows, [3, 1]);
+}
+
+#[test]
+fn times_need_no_decoding() {
+    // The sound is cut off, which only who decodes it can see.
+    let mut bytes = wav(1000, 1, &ramp(2500));
+    bytes.truncate(3000);
+    let (_directory, path) = file("a.wav", bytes);
+    let all = scan(&Audio, &path, &[]).unwrap();
+    let rows = |columns: &[&str]| {
+        let batches: Result<Vec<_>> = Audio
+            .open(&project(all.clone(), columns))
+            .unwrap()
+            .collect();
+        batches
+    };
+    let times = rows(&["duration", "time"]).unwrap();
+    assert_eq!(floats(&times[0], "time"), [0.0, 1.0, 2.0]);
+    assert_eq!(floats(&times[0], "duration"), [1.0, 1.0, 0.5]);
+    let count = rows(&[]).unwrap();
+    assert_eq!((count[0].num_rows(), count[0].num_columns()), (3, 0));
+    assert!(rows(&["samples"]).is_err());
+}
+
+#[test]
+fn channels_become_their_mean() {
+    let (_directory, path) = file("a.wav", wav(8000, 3, &[0.0, 0.5, 1.0, -1.0, 0.0, 0.25]));
+    assert_eq!(whole(&path), [0.5, -0.25]);
+}
+
+#[rstest]
+#[case(44_100, 22_050)]
+#[case(16_000, 22_050)]
+#[case(48_000, 16_000)]
+#[case(8_000, 22_050)]
+#[case(22_050, 16_000)]
+fn a_resampled_sweep_is_the_sweep(#[case] from: u32, #[case] to: u32) {
+    let seconds = 2.0;
+    let top = 0.8 * f64::from(from.min(to)) / 2.0;
+    let sweep = |rate: u32, i: usize| {
+        let t = i as f64 / f64::from(rate);
+        let phase = 20.0 * t + (top - 20.0) * t * t / (2.0 * seconds);
+        0.5 * (std::f64::consts::TAU * phase).sin()
+    };
+    let n = (seconds * f64::from(from)) as usize;
+    let input: Vec<f32> = (0..n).map(|i| sweep(from, i) as f32).collect();
+    let (_directory, path) = file("a.wav", wav(from, 1, &input));
+    let output = at_rate(&path, i64::from(to));
+    assert_eq!(output.len(), (n * to as usize).div_ceil(from as usize));
+    // Any delay, even of a hundredth of a sample, would be an error of -40 dB.
+    let edge = to as usize / 10;
+    let (mut signal, mut noise) = (0.0, 0.0);
+    for (i, &sample) in output
+        .iter()
+        .enumerate()
+        .take(output.len() - edge)
+        .skip(edge)
+    {
+        let want = sweep(to, i);
+        signal += want * want;
+        noise += (f64::from(sample) - want).powi(2);
+    }
+    let decibels = 10.0 * (signal / noise).log10();
+    assert!(decibels > 100.0, "{from} to {to}: {decibels} dB");
+}
+
+#[rstest]
+#[case(44_100, 22_050, 1)]
+#[case(44_100, 22_050, 3)]
+#[case(16_000, 44_100, 5)]
+#[case(44_100, 44_101, 1000)]
+#[case(192_000, 100, 100_000)]
+fn resampled_lengths(#[case] from: u32, #[case] to: u32, #[case] n: usize) {
+    let (_directory, path) = file("a.wav", wav(from, 1, &ramp(n)));
+    let want = (n * to as usize).div_ceil(from as usize);
+    assert_eq!(at_rate(&path, i64::from(to)).len(), want);
+    let scan = scan(
+        &Audio,
+        &path,
+        &[WHOLE, ("sample_rate", Value::Integer(to.into()))],
+    )
+    .unwrap();
+    let times = Audio.open(&project(scan, &["duration"])).unwrap().next();
+    let duration = floats(&times.unwrap().unwrap(), "duration")[0];
+    assert_eq!(duration, want as f64 / f64::from(to));
+}
+
+/// librosa.load. Its resampler (soxr HQ) has another filter: the spectra agree where both
+/// are flat, up to 0.4 of the lower rate.
+#[test]
+fn golden_load() {
+    let folder = here("../shared/golden/mel");
+    if !folder.is_dir() {
+        eprintln!("skipped: no golden data at {}", folder.display());
+        return;
+    }
+    let cases = std::fs::read_to_string(folder.join("cases.json")).unwrap();
+    let cases: Json = serde_json::from_str(&cases).unwrap();
+    let arrays = golden_arrays(&folder);
+    let mut tested = 0;
+    for case in cases["cases"].as_array().unwrap() {
+        let params = &case["params"];
+        if case["function"] != "librosa.load"
+            || params["mono"] == false
+            || !params["offset"].is_null()
+        {
+            continue;
+        }
+        let path = folder.join(case["inputs"]["wav"]["file"].as_str().unwrap());
+        let want = &arrays[case["outputs"]["y"]["array"].as_str().unwrap()];
+        tested += 1;
+        let Some(to) = params["sr"].as_u64() else {
+            assert!(
+                largest_difference(&whole(&path), want) <= 1e-7,
+                "{}",
+                case["id"]
+            );
+            continue;
+        };
+        let got = at_rate(&path, to as i64);
+        assert_eq!(got.len(), want.len(), "{}", case["id"]);
+        let own = rate(&read(&Audio, &path, &[]).unwrap()) as u64;
+        let options = MelOptions {
+            sample_rate: to as f64,
+            fmax: Some(0.4 * own.min(to) as f64),
+            n_mels: 64,
+            ..Default::default()
+        };
+        let mel = |samples: &[f32]| {
+            let mut frames = Vec::new();
+            let mut mel = MelSpectrogram::new(&options).unwrap();
+            mel.push(samples, &mut frames);
+            mel.finish(&mut frames).unwrap();
+            frames
+        };
+        let want = mel(want);
+        let largest = want.iter().copied().fold(0.0, f32::max);
+        let difference = largest_difference(&mel(&got), &want);
+        assert!(
+            difference <= 3e-3 * largest,
+            "{}: {difference} of {largest}",
+            case["id"]
+        );
+    }
+    assert_eq!(tested, 7);
+}
+
+fn golden_arrays(folder: &Path) -> std::collections::HashMap<String, Vec<f32>> {
+    let file = File::open(folder.join("arrays.parquet")).unwrap();
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file)
+        .unwrap()
+        .build()
+        .unwrap();
+    let mut arrays = std::collections::HashMap::new();
+    for batch in reader {
+        let batch = batch.unwrap();
+        let keys =
+            arrow::compute::cast(batch.column_by_name("key").unwrap(), &DataType::Utf8).unwrap();
+        let values = batch.column_by_name("f32").unwrap().as_list::<i32>();
+        for (i, key) in keys.as_string::<i32>().iter().enumerate() {
+            if values.is_valid(i) {
+                let row = values.value(i);
+                arrays.insert(
+                    key.unwrap().to_string(),
+                    row.as_primitive::<Float32Type>().values().to_vec(),
+                );
+            }
+        }
+    }
+    arrays
+}
+
+#[rstest]
+#[case(
+    "sample_rate",
+    Value::Integer(0),
+    "sample_rate must be from 100 to 768000 Hz, not 0"
+)]
+#[case("sample_rate", Value::Integer(-5), "not -5")]
+#[case("sample_rate", Value::Integer(1 << 40), "not 1099511627776")]
+#[case("chunk_duration", Value::Float(-1.0), "chunk_duration must be a number of seconds")]
+#[case("chunk_duration", Value::Float(f64::NAN), "not NaN")]
+#[case("chunk_duration", Value::Float(1e300), "chunk_duration")]
+#[case("chunk_duration", Value::Float(1e-5), "is shorter than a sample")]
+fn arguments_that_make_no_sense(#[case] name: &str, #[case] value: Value, #[case] message: &str) {
+    let (_directory, path) = file("a.wav", wav(1000, 1, &ramp(10)));
+    let got = error(&Audio, &path, &[(name, value)]);
+    assert!(got.contains(message) && got.contains("read_audio"), "{got}");
+}
+
+#[test]
+fn an_empty_file_is_left_out() {
+    let (_directory, path) = file("a.wav", "");
+    let described = Audio.describe(vec![path], &Options::default()).unwrap();
+    assert!(described.files.is_empty());
+    // A header without sound has no rows.
+    let (_directory, path) = file("a.wav", wav(1000, 1, &[]));
+    assert!(
+        Audio
+            .open(&scan(&Audio, &path, &[]).unwrap())
+            .unwrap()
+            .next()
+            .is_none()
+    );
+}
+
+#[rstest]
+#[case(b"not a sound".to_vec(), "not a WAV, FLAC or MP4 file; `ffmpeg -i a.wav -vn out.wav`")]
+#[case(b"R".to_vec(), "not a WAV, FLAC or MP4 file")]
+#[case(b"OggS\0\0\0\0\0\0\0\0\0\0\0\0".to_vec(), "not a WAV, FLAC or MP4 file")]
+#[case(b"RIFF".to_vec(), "its header is damaged: it is cut off")]
+#[case(b"fLaC".to_vec(), "its header is damaged: it is cut off")]
+#[case(wav(0, 1, &[0.5]), "its header is damaged: a sample rate of 0 Hz")]
+#[case(wav(4_000_000, 1, &[0.5]), "a sample rate of 4000000 Hz")]
+#[case(wav(1000, 0, &[0.5]), "a.wav")]
+#[case(wav(1000, 1, &ramp(100))[..30].to_vec(), "a.wav: its header is damaged")]
+#[case(wav(1000, 1, &ramp(2500))[..6044].to_vec(), "a.wav: the sound is cut off: it ends at 1.500 s where the header promises 2.500 s")]
+fn damaged_files(#[case] bytes: Vec<u8>, #[case] message: &str) {
+    let (_directory, path) = file("a.wav", bytes);
+    let got = error(&Audio, &path, &[]);
+    assert!(got.contains(message), "{got}");
+}
+
+#[test]
+fn a_flac_cut_off_or_damaged() {
+    let Some(path) = shared("speech/jfk.flac") else {
+        return;
+    };
+    let bytes = std::fs::read(path).unwrap();
+    let (_directory, path) = file("a.flac", &bytes[..bytes.len() / 2]);
+    let got = error(&Audio, &path, &[]);
+    assert!(
+        got.contains("a.flac: the sound is cut off: it ends at") && got.contains("11.000 s"),
+        "{got}"
+    );
+
+    // A packet in the middle is unreadable: what follows must not move up.
+    let mut holed = bytes.clone();
+    let middle = holed.len() / 2;
+    holed[middle..middle + 20_000].fill(0);
+    let (_directory, path) = file("a.flac", &holed);
+    let got = error(&Audio, &path, &[]);
+    assert!(got.contains("a.flac: the sound is damaged at"), "{got}");
+}
+
+/// The film with some bytes of its index written over.
+fn altered(change: impl Fn(&mut Vec<u8>)) -> Option<String> {
+    let mut bytes = std::fs::read(shared("av/nasa_13013.mp4")?).unwrap();
+    change(&mut bytes);
+    let (_directory, path) = file("film.mp4", bytes);
+    Some(error(&Audio, &path, &[]))
+}
+
+fn positions(bytes: &[u8], word: &[u8]) -> Vec<usize> {
+    (0..bytes.len() - word.len())
+        .filter(|&i| &bytes[i..i + word.len()] == word)
+        .collect()
+}
+
+#[test]
+fn films_without_a_sound_that_can_be_read() {
+    let silent = altered(|bytes| {
+        for at in positions(bytes, b"soun") {
+            bytes[at..at + 4].copy_from_slice(b"none");
+        }
+    });
+    let Some(silent) = silent else { return };
+    assert!(
+        silent.contains("film.mp4: it has no sound track"),
+        "{silent}"
+    );
+
+    let opus = altered(|bytes| {
+        for at in positions(bytes, b"mp4a") {
+            bytes[at..at + 4].copy_from_slice(b"Opus");
+        }
+    });
+    let want =
+        "film.mp4: its sound is Opus, which is not decoded; `ffmpeg -i film.mp4 -vn out.wav`";
+    assert!(opus.clone().unwrap().contains(want), "{opus:?}");
+
+    // The audio specific configuration of AAC-LC, 8 kHz: object type, rate, channels.
+    let surround = altered(|bytes| {
+        for at in positions(bytes, &[0x15, 0x90]) {
+            bytes[at + 1] = 0xb0;
+        }
+    });
+    assert!(
+        surround
+            .clone()
+            .unwrap()
+            .contains("its sound is AAC with 5.1 channels"),
+        "{surround:?}"
+    );
+
+    let cut = altered(|bytes| bytes.truncate(100_000));
+    assert!(cut.clone().unwrap().contains("film.mp4"), "{cut:?}");
+
+    // The last packets of the sound lie beyond the file's end.
+    let beyond = altered(|bytes| {
+        let sound = positions(bytes, b"smhd")[0];
+        let table = positions(&bytes[sound..], b"stco")[0] + sound;
+        let count = u32::from_be_bytes(bytes[table + 8..table + 12].try_into().unwrap());
+        let last = table + 12 + 4 * (count as usize - 1);
+        bytes[last] = 0x7f;
+    });
+    let beyond = beyond.unwrap();
+    assert!(
+        beyond.contains("film.mp4: the sound is damaged at 1"),
+        "{beyond}"
+    );
+    assert!(beyond.contains("cut off"), "{beyond}");
+}
+
+/// Whatever is wrong with a file, reading it ends, and with no panic.
+#[test]
+fn any_byte_may_be_wrong() {
+    let mut files = vec![wav(8000, 2, &ramp(400))];
+    for (name, keep) in [
+        ("speech/jfk.flac", 60_000),
+        ("av/nasa_13013.mp4", usize::MAX),
+    ] {
+        if let Some(path) = shared(name) {
+            let mut bytes = std::fs::read(path).unwrap();
+            bytes.truncate(keep);
+            files.push(bytes);
+        }
+    }
+    let mut state = 7u32;
+    for bytes in files {
+        // Headers at the start of a WAV or FLAC, at the end of this MP4.
+        let from = if bytes.len() > 100_000 {
+            bytes.len() - 18_169
+        } else {
+            0
+        };
+        let span = (bytes.len() - from).min(18_169) as u32;
+        for _ in 0..60 {
+            let mut wrong = bytes.clone();
+            for _ in 0..1 + state % 4 {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                wrong[from + ((state >> 8) % span) as usize] = state as u8;
+            }
+            let (_directory, path) = file("wrong", wrong);
+            if let Ok(mut scan) = scan(&Audio, &path, &[]) {
+                scan.limit = Some(20);
+                if let Ok(batches) = Audio.open(&scan) {
+                    batches.for_each(drop);
+                }
+            }
+        }
+    }
+}

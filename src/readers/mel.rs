@@ -1,0 +1,525 @@
+//! `read_mel`: the mel spectrogram of sound files, a row a frame.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, FixedSizeListArray, Float32Array, Float64Array, Int64Array, RecordBatch,
+    RecordBatchOptions,
+};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::common::{Result, plan_datafusion_err, plan_err};
+use voxql_udfs::kernels::mel::{MelOptions, MelSpectrogram};
+use voxql_udfs::vectors::vector_type;
+
+use super::audio::waveform::{self, Waveform};
+use super::format::{
+    BatchIterator, Description, FileScan, Format, Options, Parameter, ParameterKind, file_error,
+};
+
+/// Mel spectrograms with librosa's numbers, of the files that [`read_audio`](super::audio)
+/// reads, resampled as it does.
+///
+/// | column | type | |
+/// | --- | --- | --- |
+/// | `time` | Float64 | seconds from the start of the file to the middle of the frame |
+/// | `frame` | Int64 | the row's number, from 0 |
+/// | `mel` | FixedSizeList<Float32, n_mels> | power in each mel band (amplitude for `power => 1`) |
+///
+/// `time` is `frame * hop_length / sample_rate`; with `center => false`, where a frame
+/// begins there, it is half a frame (`n_fft / 2` samples) later.
+///
+/// The sound is decoded and transformed in a stream: memory does not grow with the file,
+/// and the frames equal those of the whole file at once.
+#[derive(Debug)]
+pub struct Mel;
+
+const PARAMETERS: &[Parameter] = &[
+    Parameter {
+        name: "sample_rate",
+        kind: ParameterKind::Integer,
+        default: "22050",
+        description: "Samples per second to which the sound is resampled first.",
+    },
+    Parameter {
+        name: "n_fft",
+        kind: ParameterKind::Integer,
+        default: "2048",
+        description: "Samples in a frame.",
+    },
+    Parameter {
+        name: "hop_length",
+        kind: ParameterKind::Integer,
+        default: "512",
+        description: "Samples from one frame to the next.",
+    },
+    Parameter {
+        name: "win_length",
+        kind: ParameterKind::Integer,
+        default: "n_fft",
+        description: "Samples under the window, in the middle of the frame.",
+    },
+    Parameter {
+        name: "window",
+        kind: ParameterKind::Text,
+        default: "hann",
+        description: "hann, hamming, blackman, boxcar or kaiser(BETA).",
+    },
+    Parameter {
+        name: "center",
+        kind: ParameterKind::Boolean,
+        default: "true",
+        description: "Whether frame i has sample i * hop_length in its middle, the sound being padded at both ends, or begins with it.",
+    },
+    Parameter {
+        name: "pad_mode",
+        kind: ParameterKind::Text,
+        default: "constant",
+        description: "What stands before and after the sound: constant (zeros), reflect or edge.",
+    },
+    Parameter {
+        name: "power",
+        kind: ParameterKind::Float,
+        default: "2.0",
+        description: "Exponent of the magnitude: 1 for amplitude, 2 for power.",
+    },
+    Parameter {
+        name: "n_mels",
+        kind: ParameterKind::Integer,
+        default: "128",
+        description: "Number of mel bands.",
+    },
+    Parameter {
+        name: "fmin",
+        kind: ParameterKind::Float,
+        default: "0.0",
+        description: "Lowest frequency in Hz.",
+    },
+    Parameter {
+        name: "fmax",
+        kind: ParameterKind::Float,
+        default: "sample_rate / 2",
+        description: "Highest frequency in Hz.",
+    },
+    Parameter {
+        name: "htk",
+        kind: ParameterKind::Boolean,
+        default: "false",
+        description: "HTK's formula of the mel scale instead of Slaney's.",
+    },
+    Parameter {
+        name: "norm",
+        kind: ParameterKind::Text,
+        default: "slaney",
+        description: "Scale of the filters: slaney (equal area), none, or 1 (a sum of 1).",
+    },
+];
+
+impl Format for Mel {
+    fn function(&self) -> &'static str {
+        "read_mel"
+    }
+
+    fn stored_as(&self) -> &'static str {
+        "MEL"
+    }
+
+    fn description(&self) -> &'static str {
+        "The mel spectrogram of the files that `read_audio` reads, with the numbers and defaults of \
+         `librosa.feature.melspectrogram`, a row per frame: `time` (the frame's middle, in seconds), `frame` (from 0), and \
+         `mel`, a vector of `n_mels` powers. The sound is resampled to `sample_rate` first. `time` is \
+         `frame * hop_length / sample_rate`, and half a frame later with `center => false`."
+    }
+
+    fn extensions(&self) -> &'static [&'static str] {
+        super::audio::Audio.extensions()
+    }
+
+    fn parameters(&self) -> &'static [Parameter] {
+        PARAMETERS
+    }
+
+    fn describe(&self, files: Vec<PathBuf>, options: &Options) -> Result<Description> {
+        let (sample_rate, mel) = mel_options(options)?;
+        if let Some(warning) = mel.warning() {
+            log::warn!("read_mel: {warning}");
+        }
+        let mut kept = Vec::with_capacity(files.len());
+        for path in files {
+            if !waveform::is_empty(&path) {
+                Waveform::open(&path, Some(sample_rate))?;
+                kept.push(path);
+            }
+        }
+        let schema = Schema::new(vec![
+            Field::new("time", DataType::Float64, false),
+            Field::new("frame", DataType::Int64, false),
+            Field::new("mel", vector_type(Some(mel.n_mels)), false),
+        ]);
+        Ok(Description {
+            schema: Arc::new(schema),
+            files: kept,
+        })
+    }
+
+    fn open(&self, scan: &FileScan) -> Result<BatchIterator> {
+        let (sample_rate, options) = mel_options(&scan.options)?;
+        let with_mel = scan.schema.column_with_name("mel").is_some();
+        let row_bytes = if with_mel {
+            4 * options.n_mels + 16
+        } else {
+            16
+        };
+        let mel = with_mel.then(|| MelSpectrogram::new(&options)).transpose();
+        Ok(Box::new(Frames {
+            waveform: Waveform::open(&scan.path, Some(sample_rate))?,
+            mel: mel.map_err(|e| plan_datafusion_err!("read_mel: {e}"))?,
+            options,
+            path: scan.path.clone(),
+            schema: Arc::clone(&scan.schema),
+            rows_left: scan.limit.unwrap_or(usize::MAX),
+            batch_rows: (scan.batch_bytes / row_bytes).max(1),
+            frame: 0,
+            samples: Vec::new(),
+            received: 0,
+            frames: Vec::new(),
+            ended: false,
+            done: false,
+        }))
+    }
+}
+
+/// The arguments, checked; the sample rate for itself too.
+fn mel_options(options: &Options) -> Result<(u32, MelOptions)> {
+    let default = MelOptions::default();
+    let sample_rate = waveform::sample_rate("read_mel", options)?.unwrap_or(22050);
+    let count = |name: &str| match options.integer(name).map(usize::try_from) {
+        None => Ok(None),
+        Some(Ok(n)) => Ok(Some(n)),
+        Some(Err(_)) => plan_err!(
+            "read_mel: {name} must be 1 or more, not {}",
+            options.integer(name).unwrap_or_default()
+        ),
+    };
+    let invalid = |e: String| plan_datafusion_err!("read_mel: {e}");
+    let mel = MelOptions {
+        sample_rate: f64::from(sample_rate),
+        n_fft: count("n_fft")?.unwrap_or(default.n_fft),
+        hop_length: count("hop_length")?.unwrap_or(default.hop_length),
+        win_length: count("win_length")?,
+        window: match options.text("window") {
+            Some(text) => text.parse().map_err(invalid)?,
+            None => default.window,
+        },
+        center: options.boolean("center").unwrap_or(default.center),
+        pad_mode: match options.text("pad_mode") {
+            Some(text) => text.parse().map_err(invalid)?,
+            None => default.pad_mode,
+        },
+        power: options.float("power").unwrap_or(default.power),
+        n_mels: count("n_mels")?.unwrap_or(default.n_mels),
+        fmin: options.float("fmin").unwrap_or(default.fmin),
+        fmax: options.float("fmax"),
+        htk: options.boolean("htk").unwrap_or(default.htk),
+        norm: match options.text("norm") {
+            Some(text) => text.parse().map_err(invalid)?,
+            None => default.norm,
+        },
+    };
+    mel.validate().map_err(invalid)?;
+    Ok((sample_rate, mel))
+}
+
+/// The rows of one file.
+struct Frames {
+    waveform: Waveform,
+    /// None if the column is not asked for.
+    mel: Option<MelSpectrogram<f32>>,
+    options: MelOptions,
+    path: PathBuf,
+    schema: SchemaRef,
+    rows_left: usize,
+    batch_rows: usize,
+    /// The next row.
+    frame: u64,
+    samples: Vec<f32>,
+    /// The number of samples read.
+    received: u64,
+    /// Frames ready, from `frame` on.
+    frames: Vec<f32>,
+    ended: bool,
+    done: bool,
+}
+
+impl Frames {
+    /// Gets up to `rows` further frames ready; gives how many there are.
+    fn fill(&mut self, rows: usize) -> Result<usize> {
+        let Some(mel) = &mut self.mel else {
+            return self.count(rows);
+        };
+        let wanted = rows * self.options.n_mels;
+        while self.frames.len() < wanted && !self.ended {
+            self.samples.clear();
+            self.ended = !self.waveform.read(&mut self.samples)?;
+            mel.push(&self.samples, &mut self.frames);
+            if self.ended {
+                let end = mel.finish(&mut self.frames);
+                end.map_err(|e| file_error(&self.path, e))?;
+            }
+        }
+        Ok(rows.min(self.frames.len() / self.options.n_mels))
+    }
+
+    /// As [`fill`](Self::fill), of frames without content.
+    fn count(&mut self, rows: usize) -> Result<usize> {
+        let length = match self.waveform.length() {
+            Some(length) => length,
+            None => {
+                while self.waveform.read(&mut self.samples)? {
+                    self.received += self.samples.len() as u64;
+                    self.samples.clear();
+                }
+                self.received
+            }
+        };
+        let left = self.options.frames(length).saturating_sub(self.frame);
+        Ok(usize::try_from(left).map_or(rows, |left| left.min(rows)))
+    }
+
+    fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
+        let rows = self.fill(self.batch_rows.min(self.rows_left))?;
+        if rows == 0 {
+            return Ok(None);
+        }
+        let numbers = self.frame..self.frame + rows as u64;
+        let n_mels = self.options.n_mels;
+        let columns = self
+            .schema
+            .fields()
+            .iter()
+            .map(|field| -> Result<ArrayRef> {
+                Ok(match field.name().as_str() {
+                    "time" => {
+                        let times = numbers.clone().map(|i| self.options.frame_time(i));
+                        Arc::new(Float64Array::from_iter_values(times))
+                    }
+                    "frame" => Arc::new(Int64Array::from_iter_values(
+                        numbers.clone().map(|i| i as i64),
+                    )),
+                    _ => {
+                        let rest = self.frames.split_off(rows * n_mels);
+                        let frames = std::mem::replace(&mut self.frames, rest);
+                        Arc::new(FixedSizeListArray::try_new(
+                            Arc::new(Field::new_list_field(DataType::Float32, true)),
+                            i32::try_from(n_mels).unwrap_or(i32::MAX),
+                            Arc::new(Float32Array::from(frames)),
+                            None,
+                        )?)
+                    }
+                })
+            });
+        let columns = columns.collect::<Result<Vec<_>>>()?;
+        self.frame += rows as u64;
+        self.rows_left -= rows;
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        let schema = Arc::clone(&self.schema);
+        Ok(Some(RecordBatch::try_new_with_options(
+            schema, columns, &options,
+        )?))
+    }
+}
+
+impl Iterator for Frames {
+    type Item = Result<RecordBatch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.done {
+            return None;
+        }
+        let batch = self.next_batch().transpose();
+        self.done = !matches!(batch, Some(Ok(_)));
+        batch
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::audio::tests::wav;
+    use super::super::format::Value;
+    use super::super::testing::{error, file, project, read, scan, shared};
+    use super::*;
+    use arrow::array::AsArray;
+    use arrow::datatypes::{Float32Type, Float64Type, Int64Type};
+    use rstest::rstest;
+    use std::path::Path;
+
+    fn mels(batch: &RecordBatch) -> Vec<f32> {
+        let list = batch.column_by_name("mel").unwrap().as_fixed_size_list();
+        list.values()
+            .as_primitive::<Float32Type>()
+            .values()
+            .to_vec()
+    }
+
+    fn times(batch: &RecordBatch) -> Vec<f64> {
+        let column = batch.column_by_name("time").unwrap();
+        column.as_primitive::<Float64Type>().values().to_vec()
+    }
+
+    /// The frames of the whole sound at once.
+    fn whole(path: &Path, options: &MelOptions) -> Vec<f32> {
+        let mut samples = Vec::new();
+        let mut waveform = Waveform::open(path, Some(options.sample_rate as u32)).unwrap();
+        while waveform.read(&mut samples).unwrap() {}
+        let mut frames = Vec::new();
+        let mut mel = MelSpectrogram::new(options).unwrap();
+        mel.push(&samples, &mut frames);
+        mel.finish(&mut frames).unwrap();
+        frames
+    }
+
+    #[rstest]
+    #[case("speech/jfk.flac", 474)]
+    #[case("av/nasa_13013.mp4", 563)]
+    #[case("speech/lj/LJ001-0012.wav", 355)]
+    fn a_stream_gives_the_frames_of_the_whole(#[case] name: &str, #[case] rows: usize) {
+        let Some(path) = shared(name) else { return };
+        let batch = read(&Mel, &path, &[]).unwrap();
+        assert_eq!(batch.num_rows(), rows);
+        assert_eq!(mels(&batch), whole(&path, &MelOptions::default()));
+        let frames = batch.column_by_name("frame").unwrap();
+        let frames = frames.as_primitive::<Int64Type>();
+        assert_eq!(frames.value(rows - 1), rows as i64 - 1);
+        assert_eq!(times(&batch)[100], 100.0 * 512.0 / 22050.0);
+    }
+
+    #[test]
+    fn options_reach_the_kernel() {
+        let samples: Vec<f32> = (0..30_000).map(|i| (i as f32 * 0.05).sin()).collect();
+        let (_directory, path) = file("a.wav", wav(16_000, 1, &samples));
+        let options = MelOptions {
+            sample_rate: 16_000.0,
+            n_fft: 400,
+            hop_length: 160,
+            win_length: Some(300),
+            window: "hamming".parse().unwrap(),
+            center: false,
+            pad_mode: "edge".parse().unwrap(),
+            power: 1.0,
+            n_mels: 20,
+            fmin: 50.0,
+            fmax: Some(7000.0),
+            htk: true,
+            norm: "none".parse().unwrap(),
+        };
+        let text = |t: &str| Value::Text(t.to_string());
+        let given = [
+            ("sample_rate", Value::Integer(16_000)),
+            ("n_fft", Value::Integer(400)),
+            ("hop_length", Value::Integer(160)),
+            ("win_length", Value::Integer(300)),
+            ("window", text("hamming")),
+            ("center", Value::Boolean(false)),
+            ("pad_mode", text("edge")),
+            ("power", Value::Float(1.0)),
+            ("n_mels", Value::Integer(20)),
+            ("fmin", Value::Float(50.0)),
+            ("fmax", Value::Integer(7000)),
+            ("htk", Value::Boolean(true)),
+            ("norm", text("none")),
+        ];
+        let batch = read(&Mel, &path, &given).unwrap();
+        assert_eq!(mels(&batch), whole(&path, &options));
+        assert_eq!(times(&batch)[..2], [200.0 / 16_000.0, 360.0 / 16_000.0]);
+    }
+
+    /// Twenty minutes: many batches, each small, and the frames of the whole.
+    #[test]
+    fn long_files_come_in_small_batches() {
+        let mut state = 1u32;
+        let noise: Vec<f32> = (0..1200 * 8000)
+            .map(|_| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                state as i32 as f32 / i32::MAX as f32
+            })
+            .collect();
+        let (_directory, path) = file("long.wav", wav(8000, 1, &noise));
+        let given = [
+            ("sample_rate", Value::Integer(8000)),
+            ("n_mels", Value::Integer(32)),
+        ];
+        let mut scan = scan(&Mel, &path, &given).unwrap();
+        scan.batch_bytes = 1 << 16;
+        let batches: Result<Vec<_>> = Mel.open(&scan).unwrap().collect();
+        let batches = batches.unwrap();
+        let rows = (1 << 16) / (4 * 32 + 16);
+        let (last, full) = batches.split_last().unwrap();
+        assert!(full.iter().all(|b| b.num_rows() == rows) && last.num_rows() <= rows);
+        let options = MelOptions {
+            sample_rate: 8000.0,
+            n_mels: 32,
+            ..Default::default()
+        };
+        let got: Vec<f32> = batches.iter().flat_map(mels).collect();
+        assert_eq!(got, whole(&path, &options));
+
+        let counted: usize = Mel
+            .open(&project(scan.clone(), &[]))
+            .unwrap()
+            .map(|b| b.unwrap().num_rows())
+            .sum();
+        assert_eq!(counted, got.len() / 32);
+        scan.limit = Some(rows + 1);
+        let limited: Vec<usize> = Mel
+            .open(&scan)
+            .unwrap()
+            .map(|b| b.unwrap().num_rows())
+            .collect();
+        assert_eq!(limited, [rows, 1]);
+    }
+
+    #[rstest]
+    #[case("sample_rate", Value::Integer(0), "sample_rate must be from 100")]
+    #[case("n_fft", Value::Integer(0), "n_fft must be from 1")]
+    #[case("n_fft", Value::Integer(-4), "n_fft must be 1 or more, not -4")]
+    #[case("hop_length", Value::Integer(0), "hop_length must be from 1")]
+    #[case(
+        "win_length",
+        Value::Integer(4096),
+        "win_length must be from 1 to n_fft (2048), not 4096"
+    )]
+    #[case("window", Value::Text("hanning".into()), "window 'hanning' is not known")]
+    #[case("pad_mode", Value::Text("wrap".into()), "pad_mode 'wrap' is not known")]
+    #[case("power", Value::Float(f64::NAN), "power must be a positive number")]
+    #[case("n_mels", Value::Integer(0), "n_mels must be from 1")]
+    #[case("fmin", Value::Float(-1.0), "fmin must be 0 or more")]
+    #[case("fmax", Value::Float(0.0), "fmax must lie above fmin (0), not at 0")]
+    #[case("norm", Value::Text("l2".into()), "norm 'l2' is not known")]
+    fn arguments_that_make_no_sense(
+        #[case] name: &str,
+        #[case] value: Value,
+        #[case] message: &str,
+    ) {
+        let (_directory, path) = file("a.wav", wav(1000, 1, &[0.0; 10]));
+        let got = error(&Mel, &path, &[(name, value)]);
+        assert!(got.contains(message) && got.contains("read_mel"), "{got}");
+    }
+
+    #[test]
+    fn too_short_without_padding() {
+        let (_directory, path) = file("a.wav", wav(22_050, 1, &[0.0; 10]));
+        let got = error(&Mel, &path, &[("center", Value::Boolean(false))]);
+        assert!(
+            got.contains("a.wav: 10 samples are fewer than one frame"),
+            "{got}"
+        );
+    }
+
+    /// librosa only warns of bands above half of the sample rate: they are 0.
+    #[test]
+    fn fmax_beyond_nyquist() {
+        let (_directory, path) = file("a.wav", wav(22_050, 1, &[0.5; 3000]));
+        let batch = read(&Mel, &path, &[("fmax", Value::Float(20_000.0))]).unwrap();
+        assert_eq!(mels(&batch)[127], 0.0);
+    }
+}
