@@ -165,7 +165,9 @@ impl ScalarUDFImpl for SrmTransform {
                     description.name
                 );
             }
-            out.append_with(subject.features(), |shared| project(subject, offset, x, shared))?;
+            out.append_with(subject.features(), |shared| {
+                project(subject, offset, x, shared)
+            })?;
         }
         let column: ArrayRef = out.finish()?;
         let all_scalar = args

@@ -315,12 +315,12 @@ impl Table {
     fn kinds(&mut self) -> Result<Vec<Kind>> {
         let mut kinds = vec![Kind::Nothing; self.headers.len()];
         while self.next()? {
-            for index in 0..kinds.len() {
+            for (index, kind) in kinds.iter_mut().enumerate() {
                 if is_time(&self.headers[index]) {
                     self.seconds(index)?;
-                    kinds[index] = Kind::Float;
+                    *kind = Kind::Float;
                 } else if let Some(value) = self.value(index)? {
-                    kinds[index] = kinds[index].max(Kind::of(value));
+                    *kind = (*kind).max(Kind::of(value));
                 }
             }
         }

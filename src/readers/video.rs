@@ -20,7 +20,7 @@ use super::format::{
     BatchIterator, Description, FileScan, Format, Options, Parameter, ParameterKind, file_error,
 };
 use super::mp4::{Movie, Sample, Timeline, Track, name};
-use decode::Pictures;
+use decode::{Pictures, guard};
 use rgb::{Colour, Painter};
 
 /// H.264 video in MP4, M4V and MOV files.
@@ -73,6 +73,9 @@ const PARAMETERS: &[Parameter] = &[
 
 /// The largest width and height; their product stays in a vector's range.
 const MAX_SIDE: i64 = 16_384;
+
+/// The largest picture of any level of H.264 (6.2): 139,264 macroblocks.
+const MAX_PIXELS: u32 = 139_264 * 256;
 
 /// Rows of a batch that holds no pictures.
 const PLAIN_ROWS: usize = 8_192;
@@ -301,12 +304,10 @@ impl Stream {
             .description_box(VISUAL_FIELDS, b"avcC")?
             .ok_or("its H.264 track has no decoder configuration (avcC box)")?
             .to_vec();
-        let sps = parse_avcc_config(&avcc)?
-            .sps_nals
-            .first()
-            .map(parse_sps_info);
-        let info = match sps {
-            Some(info) => Some(info.map_err(|e| format!("its H.264 parameters are damaged: {e}"))?),
+        let info = match parse_avcc_config(&avcc)?.sps_nals.first() {
+            Some(nal) => Some(guard(|| {
+                parse_sps_info(nal).map_err(|e| format!("its H.264 parameters are damaged: {e}"))
+            })?),
             None => None, // avc3: they stand in the stream
         };
         let (width, height) = stored_size(track, info.as_ref())?;
@@ -392,10 +393,11 @@ fn stored_size(track: &Track, info: Option<&SpsInfo>) -> Result<(u32, u32), Stri
         (None, None) => (0, 0),
     };
     let sides = 1..=MAX_SIDE as u32;
-    match sides.contains(&width) && sides.contains(&height) {
+    match sides.contains(&width) && sides.contains(&height) && width * height <= MAX_PIXELS {
         true => Ok((width, height)),
         false => Err(format!(
-            "its pictures claim to be {width} x {height}; sizes from 1 to {MAX_SIDE} can be read"
+            "its pictures claim to be {width} x {height}, a size that H.264 does not have; \
+             the file is damaged"
         )),
     }
 }

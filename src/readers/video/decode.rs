@@ -127,7 +127,7 @@ impl Pictures {
 }
 
 /// Turns a panic of the decoder on a damaged stream into an error.
-fn guard<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+pub fn guard<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
         Err("the H.264 stream is damaged (the decoder gave up); \
              `ffmpeg -i in.mp4 out.mp4` may repair the file"

@@ -71,7 +71,7 @@ impl Painter {
     /// size is changed on 8-bit RGB by a triangle filter that widens when it
     /// shrinks (antialiasing), as Pillow's `BILINEAR` and ffmpeg's `bilinear`.
     pub fn paint(&mut self, frame: &Frame, out: &mut Vec<f32>) -> Result<(), String> {
-        self.to_rgb(frame)?;
+        self.convert(frame)?;
         let (width, height) = match self.turns % 2 {
             0 => (self.width, self.height),
             _ => (self.height, self.width),
@@ -120,7 +120,8 @@ impl Painter {
         Ok(())
     }
 
-    fn to_rgb(&mut self, frame: &Frame) -> Result<(), String> {
+    /// Fills `rgb` with the picture as it is stored.
+    fn convert(&mut self, frame: &Frame) -> Result<(), String> {
         let (width, height) = (frame.width, frame.height);
         self.rgb.resize(width as usize * height as usize * 3, 0);
         let (rgb, stride) = (&mut self.rgb, width * 3);
