@@ -114,9 +114,11 @@ impl Demo {
 
     async fn show_row(&self) -> Result<()> {
         say("\nOne row of the aligned Parquet, subject 02 at TR 60:")?;
-        let aligned = quoted(&self.paths.aligned().join("subject=02"));
+        let aligned = quoted(&self.paths.aligned());
         let row = self
-            .rows(&format!("SELECT * FROM '{aligned}/' WHERE tr = 60"))
+            .rows(&format!(
+                "SELECT * FROM '{aligned}/' WHERE subject = '02' AND tr = 60"
+            ))
             .await?;
         for (field, column) in row.schema().fields().iter().zip(row.columns()) {
             let kind = shape(field.data_type()).unwrap_or_else(|| field.data_type().to_string());
@@ -353,7 +355,10 @@ mod tests {
 
     #[test]
     fn every_statement_of_the_pipeline_has_a_title() {
-        let headings = ALIGN.lines().filter(|line| title(line, 1) != "").count();
+        let headings = ALIGN
+            .lines()
+            .filter(|line| !title(line, 1).is_empty())
+            .count();
         assert_eq!(
             crate::statements::parse::parse(ALIGN).unwrap().len(),
             headings
