@@ -1,7 +1,7 @@
 //! The mathematics: slices and matrices, nothing of DataFusion.
 
-pub mod dot;
 pub mod decibel;
+pub mod dot;
 pub mod hrf;
 pub mod mel;
 pub mod mt19937;

@@ -8,8 +8,6 @@
 //! }
 //! ```
 
-#![allow(dead_code, reason = "each test binary uses its own part")]
-
 use std::collections::HashMap;
 use std::fs::File;
 use std::path::PathBuf;

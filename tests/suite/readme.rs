@@ -6,7 +6,7 @@ use voxql::session::{Session, Settings};
 async fn every_statement_of_the_readme_runs() {
     let scratch = tempfile::tempdir().unwrap();
     let output = format!("'{}/", scratch.path().display());
-    let readme = include_str!("../README.md").replace("'target/tour/", &output);
+    let readme = include_str!("../../README.md").replace("'target/tour/", &output);
     let blocks: Vec<&str> = readme
         .split("```sql\n")
         .skip(1)

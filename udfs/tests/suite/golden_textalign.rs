@@ -1,7 +1,6 @@
 //! `interpolate` against pandas `merge_asof` (golden/textalign).
 
-mod common;
-
+use crate::common;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch, StringArray};

@@ -1,7 +1,6 @@
 //! Mel spectrograms, filters and decibels against librosa's (golden/mel).
 
-mod common;
-
+use crate::common;
 use common::{Cases, assert_close, load_cases};
 use realfft::FftNum;
 use realfft::num_traits::{AsPrimitive, Float};

@@ -1,7 +1,6 @@
 //! Response kernels against nilearn (golden/hrf).
 
-mod common;
-
+use crate::common;
 use voxql_udfs::kernels::hrf::{Model, Sampling, dispersion_derivative, response, time_derivative};
 
 #[test]

@@ -6,8 +6,7 @@
 //! `tr_index` does not. The test says which samples these are (edges, all of them),
 //! and holds every other bin to the reference.
 
-mod common;
-
+use crate::common;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 

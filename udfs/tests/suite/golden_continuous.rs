@@ -1,7 +1,6 @@
 //! Convolution of TR-rate features against its definition in NumPy (golden/continuous).
 
-mod common;
-
+use crate::common;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Float64Array, Int64Array, ListArray, RecordBatch};

@@ -1,7 +1,6 @@
 //! The shared response model against BrainIAK (golden/srm).
 
-mod common;
-
+use crate::common;
 use faer::{Mat, MatRef};
 use serde_json::{Value, json};
 use voxql_udfs::kernels::srm::{Srm, fit, fit_from, fit_subject, initial_maps, transform};

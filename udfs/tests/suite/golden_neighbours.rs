@@ -1,8 +1,7 @@
 //! `cosine_distance` and `l2_distance` against scikit-learn's nearest neighbours
 //! (SPEC.md 10): sort by distance, take k.
 
-mod common;
-
+use crate::common;
 use std::sync::Arc;
 
 use arrow::array::{

@@ -1,0 +1,10 @@
+//! Everything that is tested from outside, as one program: a program of its own for each
+//! file would compile DataFusion's generics as many times.
+
+mod cli;
+mod crash;
+mod memory;
+mod pipeline;
+mod readme;
+mod reference;
+mod slt;

@@ -1,0 +1,14 @@
+//! Everything that is tested through the crate's public face, as one program: a program
+//! of its own for each file would compile DataFusion's generics as many times.
+
+mod common;
+mod golden_bins;
+mod golden_continuous;
+mod golden_hrf;
+mod golden_mel;
+mod golden_neighbours;
+mod golden_srm;
+mod golden_textalign;
+mod hrf_convolve_laws;
+mod srm_laws;
+mod vectors;
