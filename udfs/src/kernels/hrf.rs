@@ -138,6 +138,13 @@ pub fn dispersion_derivative(model: Model, sampling: Sampling) -> Result<Vec<f64
     ))
 }
 
+/// The kernel of a finite impulse response: a box one TR long, `delay` TRs late.
+pub fn fir(delay: usize, oversampling: usize) -> Vec<f64> {
+    let mut kernel = vec![0.0; delay * oversampling];
+    kernel.resize((delay + 1) * oversampling, 1.0 / oversampling as f64);
+    kernel
+}
+
 /// The kernel for values that are held for a whole TR: one tap per TR.
 ///
 /// `y[t] = Σ taps[k] · x[t − k]` equals repeating every `x` `oversampling` times,

@@ -213,7 +213,7 @@ fn order_by_time() {
     }
     let error = error(&run, &sql("tr * 1.0e0"));
     assert!(
-        error.contains("run = 1: TR 2 is missing (1 is followed by 3)"),
+        error.contains("run = 1: TR 3 is missing (2 is followed by 4)"),
         "{error}"
     );
     let text = self::error(&run, &sql("run"));
@@ -239,5 +239,5 @@ async fn optimising_twice() {
         .await
         .unwrap();
     assert_eq!(batches[0].schema().field(0).name(), &name);
-    assert!(!name.contains("NULL"), "{name}");
+    assert!(!name.contains("Utf8("), "{name}");
 }

@@ -10,5 +10,6 @@ mod golden_neighbours;
 mod golden_srm;
 mod golden_textalign;
 mod hrf_convolve_laws;
+mod interpolate;
 mod srm_laws;
 mod vectors;
