@@ -127,7 +127,7 @@ impl Format for Nifti {
         for (conflict, (path, count)) in conflicts {
             let more = match count {
                 1 => String::new(),
-                _ => format!(" (and {} more files)", count - 1),
+                _ => format!(" (and {} more)", count - 1),
             };
             log::warn!("{}{more}: {conflict}", path.display());
         }

@@ -23,7 +23,6 @@ pub struct Volumes {
     pub header: Header,
     path: PathBuf,
     stream: Box<dyn Read + Send>,
-    compressed: bool,
     /// Volumes read so far.
     done: usize,
     raw: Vec<u8>,
@@ -78,7 +77,6 @@ impl Volumes {
             header,
             path: path.to_owned(),
             stream,
-            compressed,
             done: 0,
             raw: vec![],
         })
@@ -133,27 +131,26 @@ impl Volumes {
         )
     }
 
+    /// Reads what is left, which also makes the decompressor compare the checksum.
     fn check_end(&mut self) -> Result<()> {
-        // One more read also makes the decompressor compare the checksum.
-        match self.stream.read(&mut [0]) {
+        match io::copy(&mut self.stream, &mut io::sink()) {
             Ok(0) => Ok(()),
-            Ok(_) => {
+            Ok(left) => {
                 log::warn!(
-                    "{}: has bytes left over after the {} volumes that its header says",
+                    "{}: has {left} bytes left over after the {} volumes that its header says",
                     self.path.display(),
                     self.header.volumes
                 );
                 Ok(())
             }
-            Err(e) if self.compressed => Err(file_error(
+            Err(e) => Err(file_error(
                 &self.path,
                 format!(
-                    "the gzip stream does not end well after {} volumes ({e}): \
+                    "does not end well after its {} volumes ({e}): \
                      some values may be wrong; copy it again",
                     self.done
                 ),
             )),
-            Err(e) => Err(file_error(&self.path, e)),
         }
     }
 }
