@@ -70,8 +70,10 @@ impl ScalarUDFImpl for Embed {
     }
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
-        if types.len() == 1 {
-            return missing_model();
+        // A missing model is left to return_field_from_args, whose error says which
+        // there are and comes to the user as it stands.
+        if let [text] = types {
+            return Ok(vec![text.clone()]);
         }
         PARAMETERS.coerce(types)
     }
