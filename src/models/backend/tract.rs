@@ -1,10 +1,11 @@
 //! Graphs through tract, the pure-Rust backend inside this binary.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use datafusion::common::Result;
-use ndarray::{ArrayD, ArrayView2};
+use ndarray::{ArrayD, ArrayView2, Axis, s};
 use tract_onnx::prelude::*;
 
 use super::{Network, failed_run, guard, threads};
@@ -12,20 +13,48 @@ use super::{Network, failed_run, guard, threads};
 /// tract's version; the crate does not tell its own.
 pub const VERSION: &str = "0.23.9";
 
-/// One graph, optimised for inputs of any shape: a quantised transformer does not
+/// One graph, optimised for inputs of any length: a quantised transformer does not
 /// load with concrete shapes. A run uses one core, so several may go on at once.
 pub struct Plan {
     path: PathBuf,
     plan: Arc<TypedRunnableModel>,
     inputs: Vec<String>,
+    batch: Batch,
+}
+
+/// How many rows go through a plan at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Batch {
+    Any,
+    /// One by one. Some graphs flatten batch and sequence into one axis, and tract
+    /// cannot multiply two lengths that it does not know.
+    One,
 }
 
 impl Plan {
     pub fn open(path: &Path, outputs: &[&str]) -> Result<Self, String> {
-        load(path, outputs).map_err(|e| format!("{e:#}"))
+        let plan = load(path, outputs, Batch::Any);
+        plan.or_else(|reason| load(path, outputs, Batch::One).map_err(|_| reason))
+            .map_err(|e| format!("{e:#}"))
     }
 
     fn try_run(&self, inputs: &[(&str, ArrayView2<i64>)]) -> TractResult<ArrayD<f32>> {
+        let rows = inputs.first().map_or(0, |(_, values)| values.nrows());
+        if self.batch == Batch::Any || rows <= 1 {
+            return self.run_rows(inputs, 0..rows);
+        }
+        let parts = (0..rows)
+            .map(|row| self.run_rows(inputs, row..row + 1))
+            .collect::<TractResult<Vec<_>>>()?;
+        let parts: Vec<_> = parts.iter().map(|part| part.view()).collect();
+        Ok(ndarray::concatenate(Axis(0), &parts)?)
+    }
+
+    fn run_rows(
+        &self,
+        inputs: &[(&str, ArrayView2<i64>)],
+        rows: Range<usize>,
+    ) -> TractResult<ArrayD<f32>> {
         let values = self
             .inputs
             .iter()
@@ -34,6 +63,7 @@ impl Plan {
                     .iter()
                     .find(|(given, _)| given == name)
                     .ok_or_else(|| TractError::msg(format!("the input '{name}' is not given")))?;
+                let values = values.slice(s![rows.clone(), ..]);
                 Ok(Tensor::from(values.to_owned()).into())
             })
             .collect::<TractResult<TVec<TValue>>>()?;
@@ -45,7 +75,7 @@ impl Plan {
     }
 }
 
-fn load(path: &Path, outputs: &[&str]) -> TractResult<Plan> {
+fn load(path: &Path, outputs: &[&str], batch: Batch) -> TractResult<Plan> {
     let mut model = tract_onnx::onnx().model_for_path(path)?;
     let named = |name: &&&str| {
         model
@@ -60,17 +90,22 @@ fn load(path: &Path, outputs: &[&str]) -> TractResult<Plan> {
     if let Some(name) = outputs.iter().find(named) {
         model.select_outputs_by_name([*name])?;
     }
-    let shape = [model.symbols.sym("batch"), model.symbols.sym("sequence")];
+    let rows = match batch {
+        Batch::Any => model.symbols.sym("batch").into(),
+        Batch::One => TDim::from(1),
+    };
+    let length = TDim::from(model.symbols.sym("sequence"));
     let mut inputs = Vec::new();
     for (i, outlet) in model.input_outlets()?.to_vec().into_iter().enumerate() {
         inputs.push(model.node(outlet.node).name.clone());
-        let fact = i64::fact(shape.iter().cloned().map(TDim::from).collect::<TVec<_>>());
-        model.set_input_fact(i, fact.into())?;
+        let shape: TVec<TDim> = [rows.clone(), length.clone()].into_iter().collect();
+        model.set_input_fact(i, i64::fact(shape).into())?;
     }
     Ok(Plan {
         path: path.to_path_buf(),
         plan: model.into_optimized()?.into_runnable()?,
         inputs: inputs.into_iter().map(|name| name.to_string()).collect(),
+        batch,
     })
 }
 

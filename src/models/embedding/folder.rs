@@ -81,15 +81,18 @@ impl Folder {
     /// step that VoxQL does not have, is an error that names it.
     pub fn read(root: &Path) -> Result<Folder> {
         let modules: Option<Vec<Module>> = read_json(&root.join("modules.json"))?;
-        if modules.is_none() {
+        let plain = modules.is_none();
+        let modules = Modules::of(root, modules.unwrap_or_default())?;
+        let transformer = root.join(&modules.transformer);
+        let graph = find_graph(root, &transformer)?;
+        let tokenizer = find_tokenizer(root, &transformer)?;
+        if plain {
             log::warn!(
                 "'{}' has no modules.json; its token vectors are averaged and not normalised, as \
                  sentence-transformers does",
                 root.display()
             );
         }
-        let modules = Modules::of(root, modules.unwrap_or_default())?;
-        let transformer = root.join(&modules.transformer);
         let config: Config = read_json(&transformer.join("config.json"))?.unwrap_or_default();
         let sentence: SentenceConfig =
             read_json(&transformer.join("sentence_bert_config.json"))?.unwrap_or_default();
@@ -115,8 +118,8 @@ impl Folder {
         let positions = config.max_position_embeddings;
         let max_tokens = sentence.max_seq_length.or(model_limit).or(positions);
         Ok(Folder {
-            graph: find_graph(root, &transformer)?,
-            tokenizer: find_tokenizer(root, &transformer)?,
+            graph,
+            tokenizer,
             max_tokens: max_tokens
                 .unwrap_or(512)
                 .min(positions.unwrap_or(usize::MAX)),

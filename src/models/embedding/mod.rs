@@ -113,10 +113,12 @@ impl Embedder {
         &self.hash
     }
 
-    /// Which model made a column, as its field metadata says it: the name and the
-    /// first 12 digits of the [content hash](Self::content_hash), `name@hash`.
+    /// Which model made a column, as its field metadata says it: the name without
+    /// its organisation and the first 12 digits of the
+    /// [content hash](Self::content_hash), `all-MiniLM-L6-v2@9f2c…`.
     pub fn identity(&self) -> String {
-        format!("{}@{}", self.name, &self.hash[..12])
+        let name = self.name.rsplit('/').next().unwrap_or_default();
+        format!("{name}@{}", &self.hash[..12])
     }
 
     /// The vectors of `texts` in their order, one after the other, with zeros where

@@ -70,8 +70,10 @@ impl ScalarUDFImpl for Embed {
     }
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
-        if types.len() == 1 {
-            return missing_model();
+        // A missing model is left to return_field_from_args, whose error says which
+        // there are and comes to the user as it stands.
+        if let [text] = types {
+            return Ok(vec![text.clone()]);
         }
         PARAMETERS.coerce(types)
     }
@@ -154,4 +156,96 @@ fn missing_model<T>() -> Result<T> {
          path of a model's folder or one of: {}",
         [vec!["hashing".to_string()], names].concat().join(", ")
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::RecordBatch;
+    use arrow::datatypes::Schema;
+    use arrow::util::pretty::pretty_format_batches;
+    use datafusion::prelude::SessionContext;
+
+    use super::*;
+
+    /// A session with `notes(emb)`, one vector of `hashing` that says `made_by`.
+    fn session(made_by: &str) -> SessionContext {
+        let context = SessionContext::new();
+        voxql_udfs::register_all(&context);
+        context.register_udf(udf());
+        let model = Embedder::find("hashing").unwrap();
+        let texts: ArrayRef = Arc::new(arrow::array::StringArray::from(vec!["a film"]));
+        let vectors = embed(&model, &texts).unwrap();
+        let metadata = [(MODEL_METADATA.to_string(), made_by.to_string())];
+        let field = Field::new("emb", vectors.data_type().clone(), true);
+        let schema = Schema::new(vec![field.with_metadata(metadata.into())]);
+        let batch = RecordBatch::try_new(Arc::new(schema), vec![vectors]).unwrap();
+        context.register_batch("notes", batch).unwrap();
+        context
+    }
+
+    fn hashing() -> String {
+        Embedder::find("hashing").unwrap().identity()
+    }
+
+    const NEAREST: &str = "SELECT 1 FROM notes \
+         ORDER BY cosine_distance(emb, embed('some films', model => 'hashing')) LIMIT 3";
+
+    #[tokio::test]
+    async fn a_constant_text_is_embedded_at_planning() {
+        let explain = session(&hashing())
+            .sql(&format!("EXPLAIN {NEAREST}"))
+            .await
+            .unwrap();
+        let plan = pretty_format_batches(&explain.collect().await.unwrap())
+            .unwrap()
+            .to_string();
+        assert!(plan.contains("cosine_distance"), "{plan}");
+        assert!(!plan.contains("embed("), "{plan}");
+    }
+
+    #[tokio::test]
+    async fn the_column_says_which_model_made_it() {
+        // Of a column, and of a constant that the optimizer has folded.
+        for text in ["t", "'a film'"] {
+            let sql = format!(
+                "SELECT embed({text}, model => 'hashing') AS e FROM (VALUES ('a')) AS v(t)"
+            );
+            let batches = session("")
+                .sql(&sql)
+                .await
+                .unwrap()
+                .collect()
+                .await
+                .unwrap();
+            let schema = batches[0].schema();
+            assert_eq!(
+                schema.field(0).metadata()[MODEL_METADATA],
+                hashing(),
+                "{text}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn vectors_of_two_models_are_not_compared() {
+        assert!(
+            session(&hashing())
+                .sql(NEAREST)
+                .await
+                .unwrap()
+                .collect()
+                .await
+                .is_ok()
+        );
+        let context = session("other@0123456789ab");
+        let error = match context.sql(NEAREST).await {
+            Err(error) => error,
+            Ok(frame) => frame.collect().await.unwrap_err(),
+        };
+        let message = error.to_string();
+        assert!(
+            message.contains("other@0123456789ab") && message.contains(&hashing()),
+            "{message}"
+        );
+    }
 }
