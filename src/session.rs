@@ -1,7 +1,7 @@
 //! A session: the database, DataFusion's context, and the way from SQL to rows.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use datafusion::common::config::ConfigNonZeroUsize;
 use datafusion::common::{Result, exec_err};
@@ -39,6 +39,8 @@ pub struct Session {
     context: SessionContext,
     database: Arc<Database>,
     models: Arc<Models>,
+    /// The plan that was started last.
+    started: Mutex<Option<Weak<dyn ExecutionPlan>>>,
 }
 
 /// What a statement gives.
@@ -92,6 +94,7 @@ impl Session {
             context,
             database,
             models,
+            started: Mutex::new(None),
         })
     }
 
@@ -106,6 +109,13 @@ impl Session {
 
     pub fn models(&self) -> &Arc<Models> {
         &self.models
+    }
+
+    /// The plan that was started last, while it runs; its metrics say how far it is.
+    /// It is here before [`Session::execute`] returns, which for `CREATE TABLE` is at the end.
+    pub fn running_plan(&self) -> Option<Arc<dyn ExecutionPlan>> {
+        let started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
+        started.as_ref()?.upgrade()
     }
 
     /// Splits a text into statements.
@@ -173,6 +183,8 @@ impl Session {
         let physical = state.create_physical_plan(&plan).await?;
         let task = Arc::new(TaskContext::from(&state));
         let stream = execute_stream(Arc::clone(&physical), task)?;
+        *self.started.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(Arc::downgrade(&physical));
         Ok(Answer {
             kind: AnswerKind::Rows,
             plan: Some(physical),

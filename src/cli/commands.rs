@@ -108,7 +108,7 @@ pub fn help() -> String {
     }
     text.push_str(
         "\n  Tab completes names, keywords and, inside quotes, files.\n  \
-         Ctrl-C clears the line, or cancels the running statement (twice: leaves at once).\n",
+         Ctrl-C clears the line, or cancels the running statement.\n",
     );
     text
 }

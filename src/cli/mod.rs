@@ -94,7 +94,7 @@ enum Source {
 /// Runs the program with the process's arguments.
 ///
 /// Exit codes: 0; 1 for an error, which is printed to stderr; 2 for wrong
-/// arguments; 130 after two Ctrl-C in the interactive shell.
+/// arguments; 130 after Ctrl-C, which the interactive shell survives.
 pub fn run() -> ExitCode {
     let matches = Args::command().get_matches();
     let args = match Args::from_arg_matches(&matches) {
@@ -112,7 +112,7 @@ pub fn run() -> ExitCode {
             eprintln!("error: {text}");
             ExitCode::FAILURE
         }
-        Err(Stop::Cancelled) => ExitCode::FAILURE,
+        Err(Stop::Cancelled) => ExitCode::from(130),
     }
 }
 
@@ -135,7 +135,7 @@ fn work(args: &Args, sources: Vec<Source>) -> Result<(), Stop> {
         },
         timing: terminal,
     };
-    let mut shell = Shell::open(settings, style, interactive)?;
+    let mut shell = Shell::open(settings, style)?;
     let result = match interactive {
         true => repl::run(&mut shell),
         false => sources

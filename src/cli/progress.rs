@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use console::Term;
 use datafusion::datasource::physical_plan::FileScanConfig;
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::physical_plan::ExecutionPlan;
@@ -71,7 +72,7 @@ impl Display {
         Display { bar }
     }
 
-    pub fn show(&self, progress: Option<Progress>, cancelled: bool) {
+    pub fn show(&self, progress: Option<Progress>) {
         let progress = progress.unwrap_or_default();
         if progress.files > 0 {
             self.bar.set_style(file_bar());
@@ -82,11 +83,19 @@ impl Display {
             self.bar
                 .set_message(format!("{} rows read", HumanCount(progress.rows as u64)));
         }
-        if cancelled {
-            self.bar
-                .set_message("cancelling; Ctrl-C again leaves at once");
-        }
         self.bar.tick();
+    }
+}
+
+impl Display {
+    /// Clears the display after the terminal has written `^C`. The bar fills its
+    /// line, so the echo stands on the next one.
+    pub fn after_echo(self) {
+        let terminal = Term::stderr();
+        // Without effect on the statement: at worst a line stays on the screen.
+        let _ = terminal
+            .clear_line()
+            .and_then(|()| terminal.move_cursor_up(1));
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use console::measure_text_width;
 use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
 use rustyline::error::ReadlineError;
 use rustyline::history::DefaultHistory;
@@ -172,14 +173,14 @@ fn command(shell: &mut Shell, line: &str) -> Result<bool, Stop> {
                 )));
             };
             let rows = table.schema.fields().iter().map(|field| {
-                let null = if field.is_nullable() { "" } else { "not null" };
+                let null = if field.is_nullable() { "yes" } else { "no" };
                 [
                     field.name().clone(),
                     catalog::type_name(field.data_type()),
                     null.to_owned(),
                 ]
             });
-            show(["column", "type", ""], rows.collect())?;
+            show(["column", "type", "nullable"], rows.collect())?;
         }
         Command::Functions(pattern) => functions(shell, &pattern)?,
         Command::Include(file) => {
@@ -242,23 +243,45 @@ fn in_full(function: &Function) -> String {
         return format!("{} ({} function)\n", function.name, function.kind);
     };
     let mut text = format!(
-        "{}   ({} function)\n\n{}\n",
-        documentation.syntax_example,
-        function.kind,
-        documentation.description.trim()
+        "{}   ({} function)\n\n",
+        documentation.syntax_example, function.kind
     );
-    for (name, description) in documentation.arguments.iter().flatten() {
-        text.push_str(&format!("\n  {name}: {description}"));
+    for line in documentation.description.trim().lines() {
+        text.push_str(&wrapped(line, ""));
     }
-    if documentation.arguments.is_some() {
-        text.push('\n');
+    text.push('\n');
+    for (name, description) in documentation.arguments.iter().flatten() {
+        text.push_str(&wrapped(&format!("{name}: {description}"), "  "));
     }
     if let Some(example) = &documentation.sql_example {
-        text.push_str(&format!(
-            "\n{}\n",
-            example.replace("```sql\n", "").replace("```", "").trim()
-        ));
+        let example = example.replace("```sql\n", "").replace("```", "");
+        text.push_str(&format!("\n{}\n", example.trim()));
     }
+    text
+}
+
+/// Breaks a line between words to fit the terminal. `indent` stands before each part.
+fn wrapped(line: &str, indent: &str) -> String {
+    let width = terminal_width().unwrap_or(usize::MAX);
+    let mut text = String::new();
+    let mut used = 0;
+    for word in line.split(' ') {
+        let length = measure_text_width(word);
+        if used == 0 {
+            text.push_str(indent);
+            used = indent.len();
+        } else if used + 1 + length > width {
+            text.push('\n');
+            text.push_str(indent);
+            used = indent.len();
+        } else {
+            text.push(' ');
+            used += 1;
+        }
+        text.push_str(word);
+        used += length;
+    }
+    text.push('\n');
     text
 }
 

@@ -1,7 +1,8 @@
 //! Runs SQL text: statement by statement, with progress, printing and cancellation.
 
 use std::io::{IsTerminal, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use console::Term;
@@ -10,7 +11,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use futures::StreamExt;
 use indicatif::MultiProgress;
 use tokio::runtime::{Builder, Runtime};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 
 use super::logger;
 use super::message::{Message, message};
@@ -53,8 +54,6 @@ impl From<DataFusionError> for Stop {
 pub struct Shell {
     pub session: Arc<Session>,
     pub style: Style,
-    /// Ctrl-C cancels the statement instead of ending the program.
-    cancellable: bool,
     /// A Parquet file was printed: stdout holds no second one.
     parquet_printed: bool,
     bars: MultiProgress,
@@ -75,8 +74,7 @@ pub struct Style {
 }
 
 impl Shell {
-    /// Opens the session. `cancellable`: Ctrl-C cancels a statement and the shell lives on.
-    pub fn open(settings: Settings, style: Style, cancellable: bool) -> Result<Self, Stop> {
+    pub fn open(settings: Settings, style: Style) -> Result<Self, Stop> {
         let bars = MultiProgress::new();
         logger::install(&bars);
         let mut workers = Builder::new_multi_thread();
@@ -93,7 +91,6 @@ impl Shell {
         Ok(Shell {
             session,
             style,
-            cancellable,
             parquet_printed: false,
             bars,
             workers,
@@ -133,27 +130,73 @@ impl Shell {
     }
 
     fn statement(&mut self, statement: Statement) -> Result<(), Stop> {
-        let plan = Slot::default();
+        let silent = Arc::new(AtomicBool::new(false));
         let job = Job {
             session: Arc::clone(&self.session),
             style: self.style,
             second_parquet: self.parquet_printed,
-            out: Out(self.bars.clone()),
-            plan: plan.clone(),
+            out: Out {
+                bars: self.bars.clone(),
+                silent: Arc::clone(&silent),
+            },
         };
         let running = self.workers.spawn(job.run(statement));
-        let rows_printed =
-            self.front
-                .block_on(watch(running, &plan, &self.bars, self.cancellable))?;
+        let watched = self.front.block_on(self.watch(running));
+        silent.store(true, Ordering::SeqCst);
+        let rows_printed = watched?;
         self.parquet_printed |= rows_printed && self.style.format == Format::Parquet;
         Ok(())
     }
 
-    /// Ends the session; what still runs in the background is left behind.
+    /// Waits for a statement, shows its progress, and stops it on Ctrl-C. Gives
+    /// whether rows were printed.
+    async fn watch(&self, mut running: JoinHandle<Result<bool, Stop>>) -> Result<bool, Stop> {
+        let start = Instant::now();
+        let mut display: Option<Display> = None;
+        let interrupted = loop {
+            tokio::select! {
+                result = &mut running => return outcome(result),
+                signal = tokio::signal::ctrl_c() => break signal,
+                () = tokio::time::sleep(TICK) => {
+                    if start.elapsed() >= PATIENCE && !self.bars.is_hidden() {
+                        let plan = self.session.running_plan();
+                        display
+                            .get_or_insert_with(|| Display::new(&self.bars, start.elapsed()))
+                            .show(plan.as_ref().map(Progress::of));
+                    }
+                }
+            }
+        };
+        if let Some(display) = display {
+            display.after_echo();
+        }
+        interrupted?;
+        running.abort();
+        // Some operators work for seconds before they look whether they are still
+        // wanted. The prompt does not wait for them.
+        match tokio::time::timeout(PATIENCE, running).await {
+            Ok(Err(error)) if error.is_cancelled() => Err(Stop::Cancelled),
+            // It came to its end before it noticed.
+            Ok(result) => outcome(result),
+            Err(_) => Err(Stop::Cancelled),
+        }
+    }
+
+    /// Ends the session. A cancelled statement gets a little time to let go of it.
     pub fn close(self) {
         drop(self.session);
-        self.workers.shutdown_background();
+        self.workers.shutdown_timeout(Duration::from_secs(2));
     }
+}
+
+/// What a task that ended has to say.
+fn outcome(result: Result<Result<bool, Stop>, JoinError>) -> Result<bool, Stop> {
+    result.unwrap_or_else(|error| {
+        Err(Stop::Failed(format!(
+            "internal error, please report it: {}",
+            panicked(error)
+        )))
+    })
 }
 
 /// Runs a task that has a session of its own and prints by itself.
@@ -163,63 +206,7 @@ pub fn run_alone(task: impl Future<Output = Result<(), DataFusionError>>) -> Res
     Ok(())
 }
 
-/// The plan of the running statement, for the progress display.
-#[derive(Clone, Default)]
-struct Slot(Arc<Mutex<Option<Arc<dyn ExecutionPlan>>>>);
-
-impl Slot {
-    fn set(&self, plan: Option<Arc<dyn ExecutionPlan>>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = plan;
-    }
-
-    fn get(&self) -> Option<Arc<dyn ExecutionPlan>> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-}
-
-/// Waits for a statement, shows its progress, and stops it on Ctrl-C. Gives
-/// whether rows were printed.
-async fn watch(
-    mut running: JoinHandle<Result<bool, Stop>>,
-    plan: &Slot,
-    bars: &MultiProgress,
-    cancellable: bool,
-) -> Result<bool, Stop> {
-    let start = Instant::now();
-    let mut display: Option<Display> = None;
-    let mut cancelled = false;
-    loop {
-        tokio::select! {
-            result = &mut running => {
-                drop(display);
-                return match result {
-                    Ok(result) => result,
-                    Err(error) if error.is_cancelled() => Err(Stop::Cancelled),
-                    Err(error) => Err(Stop::Failed(format!("internal error, please report it: {}", panicked(error)))),
-                };
-            }
-            signal = tokio::signal::ctrl_c(), if cancellable => {
-                if cancelled || signal.is_err() {
-                    drop(display);
-                    std::process::exit(130);
-                }
-                cancelled = true;
-                running.abort();
-            }
-            () = tokio::time::sleep(TICK) => {
-                if start.elapsed() >= PATIENCE && !bars.is_hidden() {
-                    let display = display.get_or_insert_with(|| Display::new(bars, start.elapsed()));
-                    display.show(plan.get().as_ref().map(Progress::of), cancelled);
-                }
-            }
-        }
-    }
-}
-
-fn panicked(error: tokio::task::JoinError) -> String {
+fn panicked(error: JoinError) -> String {
     match error.try_into_panic() {
         Ok(panic) => match (panic.downcast_ref::<String>(), panic.downcast_ref::<&str>()) {
             (Some(text), _) => text.clone(),
@@ -236,7 +223,6 @@ struct Job {
     style: Style,
     second_parquet: bool,
     out: Out,
-    plan: Slot,
 }
 
 impl Job {
@@ -244,7 +230,6 @@ impl Job {
     async fn run(self, statement: Statement) -> Result<bool, Stop> {
         let start = Instant::now();
         let mut answer = self.session.execute(statement).await?;
-        self.plan.set(answer.plan.clone());
         let table = self.style.format == Format::Table;
         let time = |start: Instant| {
             if self.style.timing {
@@ -298,10 +283,17 @@ fn seconds(time: Duration) -> String {
 }
 
 /// Stdout, with the progress display out of the way while something is written.
-struct Out(MultiProgress);
+struct Out {
+    bars: MultiProgress,
+    /// Set when the statement was cancelled and may still be at work.
+    silent: Arc<AtomicBool>,
+}
 
 impl Out {
-    fn write(&self, bytes: &[u8]) -> std::io::Result<()> {
+    fn write(&self, bytes: &[u8]) -> Result<(), Stop> {
+        if self.silent.load(Ordering::SeqCst) {
+            return Err(Stop::Cancelled);
+        }
         if bytes.is_empty() {
             return Ok(());
         }
@@ -310,11 +302,11 @@ impl Out {
             stdout.write_all(bytes)?;
             stdout.flush()
         };
-        if std::io::stdout().is_terminal() {
-            self.0.suspend(write)
-        } else {
-            write()
+        match std::io::stdout().is_terminal() {
+            true => self.bars.suspend(write)?,
+            false => write()?,
         }
+        Ok(())
     }
 }
 

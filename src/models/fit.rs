@@ -61,8 +61,8 @@ pub async fn collect(session: &Session, query: Query) -> Result<Rows> {
         subjects: BTreeMap::new(),
         memory,
     };
-    let mut stream = session.run_rows(plan).await?.stream;
-    while let Some(batch) = stream.try_next().await? {
+    let mut answer = session.run_rows(plan).await?;
+    while let Some(batch) = answer.stream.try_next().await? {
         gathering.add(&batch)?;
     }
     gathering.finish(schema)

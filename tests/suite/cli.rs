@@ -1,7 +1,10 @@
 //! The program `voxql` as a person or a script uses it.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
@@ -290,4 +293,30 @@ fn a_reader_that_leaves_is_no_error() {
         .success()
         .stdout(diff("value\n"))
         .stderr(is_empty());
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_cleans_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_voxql"))
+        .env("TMPDIR", dir.path())
+        .args(["--format", "csv", "-c", "SELECT 1 AS running"])
+        .args([
+            "-c",
+            "SELECT count(*) FROM generate_series(1, 1000000000000)",
+        ])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let mut stdout = BufReader::new(program.stdout.take().unwrap());
+    stdout.read_line(&mut line).unwrap();
+    assert_eq!(line, "running\n");
+    std::thread::sleep(Duration::from_millis(300));
+    let id = program.id().to_string();
+    Command::new("kill").args(["-INT", &id]).assert().success();
+    assert_eq!(program.wait().unwrap().code(), Some(130));
+    let left = fs::read_dir(dir.path()).unwrap().count();
+    assert_eq!(left, 0, "the temporary database is still there");
 }
