@@ -19,9 +19,10 @@ GROUP BY tr;
 -- 2. Heard: the mel spectrogram of the same file, in decibels, averaged within each TR
 --
 -- The sound is resampled to 22,050 Hz; a frame every 256 samples is 86 rows per second,
--- the film has 25. They meet on the TR grid, so their rates need not agree.
+-- the film has 25. They meet on the TR grid, so their rates need not agree. power_to_db
+-- clips 80 dB below the maximum of what it is given, here one frame; NULL turns that off.
 CREATE OR REPLACE TABLE audio AS
-SELECT tr_index(time, tr => 1.5) AS tr, vector_avg(power_to_db(mel)) AS mel
+SELECT tr_index(time, tr => 1.5) AS tr, vector_avg(power_to_db(mel, top_db => NULL)) AS mel
 FROM read_mel('examples/demo/clip.mp4', n_fft => 1024, hop_length => 256, n_mels => 80, fmax => 8000)
 GROUP BY tr;
 

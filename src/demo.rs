@@ -73,8 +73,14 @@ impl Demo {
             let title = title(&script, statement.line);
             print(&format!("  {title:<86}"))?;
             let start = Instant::now();
-            let answer = self.session.execute(statement).await?;
-            answer.stream.try_collect::<Vec<_>>().await?;
+            let done = async {
+                let answer = self.session.execute(statement).await?;
+                answer.stream.try_collect::<Vec<_>>().await
+            };
+            if let Err(error) = done.await {
+                say("failed")?;
+                return Err(error);
+            }
             say(&format!("{:5.1} s", start.elapsed().as_secs_f64()))?;
         }
         Ok(())

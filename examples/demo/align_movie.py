@@ -84,7 +84,7 @@ def brains():
         runs.append(apply_mask(image, mask).T.astype(np.float32))
     means = [x[:, :TRAIN].mean(1, keepdims=True) for x in runs]
     maps = srm([x[:, :TRAIN].astype(np.float64) - m for x, m in zip(runs, means)], 10, 10)
-    return {s: (w.T @ x).T for s, w, x in zip(SUBJECTS, maps, runs)}
+    return {s: (w.T @ (x - m)).T for s, w, x, m in zip(SUBJECTS, maps, runs, means)}
 
 
 def compare(name, got, want):
