@@ -203,7 +203,7 @@ impl Format for Video {
 fn frame_field(width: u32, height: u32) -> Result<Field> {
     let shape = [height as usize, width as usize, 3];
     let length = shape.iter().product::<usize>() as i32;
-    let item = Arc::new(Field::new_list_field(DataType::Float32, true));
+    let item = Arc::new(Field::new_list_field(DataType::Float32, false));
     let mut field = Field::new("frame", DataType::FixedSizeList(item, length), false);
     let names = ["height", "width", "channel"].map(String::from).to_vec();
     let tensor = FixedShapeTensor::try_new(DataType::Float32, shape, Some(names), None)?;
