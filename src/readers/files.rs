@@ -15,7 +15,7 @@ use datafusion::common::{Result, exec_err, plan_err};
 /// names nothing.
 pub fn resolve(path: &str, endings: &[&str]) -> Result<Vec<PathBuf>> {
     let local = local_path(path)?;
-    let found = if Path::new(local).is_file() {
+    let found = if Path::new(local).is_file() || (Path::new(local).is_symlink() && !Path::new(local).is_dir()) {
         vec![PathBuf::from(local)]
     } else if Path::new(local).is_dir() {
         let mut found = Vec::new();
@@ -56,7 +56,8 @@ fn matching(pattern: &str) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for path in paths {
         match path {
-            Ok(path) if path.is_file() => found.push(path),
+            // A link to nothing is a file that was not fetched (DataLad): the reader says so.
+            Ok(path) if path.is_file() || path.is_symlink() => found.push(path),
             Ok(_) => {}
             Err(error) => return exec_err!("{pattern}: {error}"),
         }
@@ -97,9 +98,16 @@ fn walk(directory: &Path, endings: &[&str], found: &mut Vec<PathBuf>) -> Result<
     Ok(())
 }
 
-/// Plans carry absolute paths, so that they mean the same wherever they run.
+/// Plans carry absolute paths without `..`, so that they mean the same wherever they run.
+///
+/// Only the directory is resolved: a file that is a link keeps its own name, which has
+/// the BIDS keys (git-annex links to names that say nothing).
 fn absolute(path: PathBuf) -> Result<PathBuf> {
-    Ok(std::path::absolute(path)?)
+    let path = std::path::absolute(path)?;
+    match (path.parent(), path.file_name()) {
+        (Some(parent), Some(name)) => Ok(parent.canonicalize()?.join(name)),
+        _ => Ok(path),
+    }
 }
 
 fn current_directory() -> String {

@@ -3,7 +3,7 @@
 //! DataFusion counts rows: 8,192 a batch. A whole-brain row is near 1 MB, and 8,192
 //! of them 7.5 GB. So each query's batch size follows from its widest row.
 
-use arrow::datatypes::{DataType, Field};
+use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::logical_expr::LogicalPlan;
 
@@ -17,11 +17,15 @@ pub fn batch_rows(plan: &LogicalPlan, usual: usize) -> usize {
     let mut widest = 1;
     // The closure never fails.
     let _ = plan.apply_with_subqueries(|node| {
-        let bytes = node.schema().fields().iter().map(|f| field_bytes(f)).sum();
-        widest = widest.max(bytes);
+        widest = widest.max(row_bytes(node.schema().as_arrow()));
         Ok(TreeNodeRecursion::Continue)
     });
     (BATCH_BYTES / widest).clamp(1, usual)
+}
+
+/// About how many bytes a row has.
+pub fn row_bytes(schema: &Schema) -> usize {
+    schema.fields().iter().map(|f| field_bytes(f)).sum()
 }
 
 fn field_bytes(field: &Field) -> usize {
