@@ -1,8 +1,8 @@
 //! Exact time: seconds put into repetitions (TRs) by integer nanoseconds.
 //!
-//! A time in seconds is a decimal number that a float only approximates: 18.0 / 0.72
-//! is 24.999999999999996, yet the volume that starts at 18.0 s is the 25th. Rounded
-//! to nanoseconds both are integers, and the division is exact. Nanoseconds reach
+//! A time in seconds is a decimal number that a float only approximates: 40.23 / 1.49
+//! is 26.999999999999996, yet at 40.23 s volume 27 starts. Rounded to nanoseconds both
+//! are integers, and the division is exact. Nanoseconds reach
 //! 292 years, and a Float64 of seconds holds them exactly for 104 days.
 
 /// Seconds rounded to whole nanoseconds; None for NaN, infinities and what is beyond
@@ -49,7 +49,11 @@ mod tests {
 
     #[test]
     fn the_classic_off_by_one() {
-        assert_eq!((18.0f64 / 0.72).floor(), 24.0);
+        assert_eq!((40.23f64 / 1.49).floor(), 26.0);
+        assert_eq!(index(40.23, 1.49), 27);
+        let accumulated = (0..6).fold(0.0, |time, _| time + 0.72);
+        assert_eq!((accumulated / 0.72f64).floor(), 5.0);
+        assert_eq!(index(accumulated, 0.72), 6);
         assert_eq!(index(18.0, 0.72), 25);
         assert_eq!(index(-0.1, 0.72), -1);
     }

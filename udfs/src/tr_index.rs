@@ -38,15 +38,15 @@ pub fn tr_index() -> ScalarUDF {
     doc_section(label = "Time Functions"),
     description = "The index of the fMRI volume (TR) that a time falls into, counted from 0; negative before `start`. \
 Volume k covers the half-open interval from `start + k * tr` up to, not including, `start + (k + 1) * tr`. \
-All is computed on whole nanoseconds, so 18.0 s at TR 0.72 is volume 25, where floating point would say 24. \
+All is computed on whole nanoseconds, so 40.23 s at TR 1.49 is volume 27, where `floor(time / tr)` says 26. \
 A NULL time gives NULL; NaN and infinite times are errors.",
     syntax_example = "tr_index(time, tr => 1.49 [, start => 0])",
     sql_example = r#"```sql
-> SELECT tr_index(18.0, tr => 0.72) AS tr;
+> SELECT tr_index(40.23, tr => 1.49) AS tr;
 +----+
 | tr |
 +----+
-| 25 |
+| 27 |
 +----+
 ```"#,
     argument(name = "time", description = "Seconds from the start of the run."),
