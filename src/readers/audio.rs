@@ -97,7 +97,8 @@ impl Format for Audio {
             if waveform::is_empty(&path) {
                 continue;
             }
-            let rate = Waveform::open(&path, sample_rate)?.sample_rate();
+            let own = waveform::own_rate(&path)?;
+            let rate = sample_rate.unwrap_or(own);
             if duration > 0 && u128::from(duration) * u128::from(rate) < SECOND {
                 return plan_err!(
                     "read_audio: chunk_duration {} is shorter than a sample of {} ({rate} Hz); \

@@ -140,14 +140,14 @@ impl Format for Mel {
     }
 
     fn describe(&self, files: Vec<PathBuf>, options: &Options) -> Result<Description> {
-        let (sample_rate, mel) = mel_options(options)?;
+        let (_, mel) = mel_options(options)?;
         if let Some(warning) = mel.warning() {
             log::warn!("read_mel: {warning}");
         }
         let mut kept = Vec::with_capacity(files.len());
         for path in files {
             if !waveform::is_empty(&path) {
-                Waveform::open(&path, Some(sample_rate))?;
+                waveform::own_rate(&path)?;
                 kept.push(path);
             }
         }

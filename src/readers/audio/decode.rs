@@ -304,6 +304,7 @@ fn checked_rate(parameters: &AudioCodecParameters) -> Result<u32, String> {
 fn none_at_end(packet: Result<Option<Packet>, Error>) -> Result<Option<Packet>, Error> {
     match packet {
         Err(Error::IoError(e)) if e.kind() == ErrorKind::UnexpectedEof => Ok(None),
+        Ok(Some(packet)) if packet.data.is_empty() => Ok(None),
         other => other,
     }
 }

@@ -522,7 +522,7 @@ fn any_byte_may_be_wrong() {
             }
             let (_directory, path) = file("wrong", wrong);
             if let Ok(mut scan) = scan(&Audio, &path, &[]) {
-                scan.limit = Some(20);
+                scan.limit = Some(3);
                 if let Ok(batches) = Audio.open(&scan) {
                     batches.for_each(drop);
                 }

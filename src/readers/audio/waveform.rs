@@ -78,6 +78,14 @@ impl Waveform {
     }
 }
 
+/// Checks a file's header; gives its own sample rate.
+///
+/// # Errors
+/// As [`Decoder::open`].
+pub fn own_rate(path: &Path) -> Result<u32> {
+    Ok(Decoder::open(path)?.sample_rate())
+}
+
 /// Whether a file holds nothing; if so it is said, as it will be left out.
 pub fn is_empty(path: &Path) -> bool {
     let empty = std::fs::metadata(path).is_ok_and(|m| m.len() == 0);
