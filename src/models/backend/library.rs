@@ -95,6 +95,7 @@ fn python_folders() -> Vec<PathBuf> {
                 .and_then(Path::parent);
             prefixes.extend(prefix.map(Path::to_path_buf));
         }
+        prefixes.extend(behind_shim(&python));
     }
     prefixes.extend(variable("HOME").map(|home| home.join(".local")));
     prefixes
@@ -112,6 +113,20 @@ fn python_on_path() -> Option<PathBuf> {
     env::split_paths(&env::var_os("PATH")?)
         .map(|folder| folder.join(name))
         .find(|file| file.is_file())
+}
+
+/// pyenv puts scripts on the PATH that choose a version: the installation of the one
+/// that `PYENV_VERSION`, else the global setting, names.
+fn behind_shim(python: &Path) -> Option<PathBuf> {
+    let shims = python.parent()?;
+    if shims.file_name()? != "shims" {
+        return None;
+    }
+    let root = shims.parent()?;
+    let version = env::var("PYENV_VERSION")
+        .or_else(|_| std::fs::read_to_string(root.join("version")))
+        .ok()?;
+    Some(root.join("versions").join(version.lines().next()?.trim()))
 }
 
 /// The `onnxruntime/capi` folders under one installation of Python.
@@ -189,6 +204,18 @@ mod tests {
             Some("1.24.2")
         );
         assert_eq!(version("/x/libonnxruntime.so"), None);
+    }
+
+    #[test]
+    fn looks_behind_the_scripts_of_pyenv() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::write(root.path().join("version"), "3.11.7\n").unwrap();
+        let version = env::var("PYENV_VERSION").unwrap_or("3.11.7".to_string());
+        assert_eq!(
+            behind_shim(&root.path().join("shims/python3")),
+            Some(root.path().join("versions").join(version))
+        );
+        assert_eq!(behind_shim(&root.path().join("bin/python3")), None);
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! Graphs through onnxruntime, a shared library loaded at run time.
 
+use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use ::ort::LoadDynamicError;
 use ::ort::environment::Environment;
 use ::ort::logging::LogLevel;
 use ::ort::session::SessionInputValue;
@@ -48,7 +50,7 @@ fn first_usable(candidates: Vec<PathBuf>) -> Result<Runtime, String> {
 
 fn load(path: &Path) -> Result<Runtime, String> {
     let environment = ::ort::init_from(path)
-        .map_err(|e| e.to_string())?
+        .map_err(reason)?
         .with_name("voxql")
         .with_telemetry(false)
         .with_logger(Arc::new(forward_log))
@@ -60,6 +62,21 @@ fn load(path: &Path) -> Result<Runtime, String> {
         version: library::version_in_name(path).unwrap_or_else(version_of_build),
         path: path.to_path_buf(),
     })
+}
+
+/// Why a file could not be loaded, with the system's own words for it.
+fn reason(error: LoadDynamicError) -> String {
+    match error {
+        LoadDynamicError::Dlopen { error, .. } => match error.source() {
+            Some(source) => source.to_string(),
+            None => error.to_string(),
+        },
+        LoadDynamicError::BadVersion { version_str, .. } => format!(
+            "it is version {version_str}, and 1.{} or newer is needed",
+            ::ort::MINOR_VERSION
+        ),
+        other => other.to_string(),
+    }
 }
 
 /// What the library says of itself: `… git-branch=rel-1.32.0, …`.

@@ -101,7 +101,8 @@ mod tests {
 
     #[test]
     fn spelling_is_near_and_meaning_is_not() {
-        assert!(cosine("a long film", "the long films") > 0.5);
-        assert!(cosine("film", "movie").abs() < 0.3);
+        assert!(cosine("a long film", "the long films") > 0.3);
+        assert!(cosine("film", "films") > 0.3);
+        assert!(cosine("film", "movie").abs() < 0.1);
     }
 }

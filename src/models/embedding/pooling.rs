@@ -32,18 +32,18 @@ impl Pooling {
                     out.iter_mut().zip(row).for_each(|(o, v)| *o = o.max(*v));
                 }
             }
-            Pooling::Mean => sum(rows(), 1.0 / count as f32, out),
-            Pooling::MeanSqrtLen => sum(rows(), 1.0 / (count as f32).sqrt(), out),
+            Pooling::Mean => sum(rows(), count as f32, out),
+            Pooling::MeanSqrtLen => sum(rows(), (count as f32).sqrt(), out),
         }
     }
 }
 
-fn sum<'a>(rows: impl Iterator<Item = &'a [f32]>, scale: f32, out: &mut [f32]) {
+fn sum<'a>(rows: impl Iterator<Item = &'a [f32]>, divisor: f32, out: &mut [f32]) {
     out.fill(0.0);
     for row in rows {
         out.iter_mut().zip(row).for_each(|(o, v)| *o += v);
     }
-    out.iter_mut().for_each(|o| *o *= scale);
+    out.iter_mut().for_each(|o| *o /= divisor);
 }
 
 /// Scales `vector` to length 1. A vector of zeros stays as it is.
