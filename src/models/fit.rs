@@ -141,8 +141,7 @@ impl Gathering {
             .collect();
         let labels = labels(batch, &self.columns.time)?;
         let rows = self.converter.convert_columns(&times)?;
-        for i in 0..batch.num_rows() {
-            let label = &labels[i];
+        for (i, label) in labels.iter().enumerate() {
             let Some(name) = subjects.is_valid(i).then(|| subjects.value(i)) else {
                 return exec_err!("CREATE MODEL: the subject is NULL at {label}");
             };

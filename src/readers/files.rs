@@ -15,7 +15,9 @@ use datafusion::common::{Result, exec_err, plan_err};
 /// names nothing.
 pub fn resolve(path: &str, endings: &[&str]) -> Result<Vec<PathBuf>> {
     let local = local_path(path)?;
-    let found = if Path::new(local).is_file() || (Path::new(local).is_symlink() && !Path::new(local).is_dir()) {
+    let found = if Path::new(local).is_file()
+        || (Path::new(local).is_symlink() && !Path::new(local).is_dir())
+    {
         vec![PathBuf::from(local)]
     } else if Path::new(local).is_dir() {
         let mut found = Vec::new();

@@ -31,10 +31,8 @@ pub async fn plan(state: &SessionState, mut statement: EngineStatement) -> Resul
     collect(&statement, &mut calls);
     let mut tables = HashMap::new();
     for call in calls.0 {
-        if !tables.contains_key(&call.text) {
-            let table = open(&call).await?;
-            tables.insert(call.text, table);
-        }
+        let table = open(&call).await?;
+        tables.insert(call.text, table);
     }
     let mut state = state.clone();
     state.register_relation_planner(Arc::new(ReaderPlanner { tables }))?;
@@ -69,7 +67,9 @@ impl Visitor for Calls {
     type Break = ();
 
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
-        if let Some(call) = reader_call(factor) {
+        if let Some(call) = reader_call(factor)
+            && self.0.iter().all(|known| known.text != call.text)
+        {
             self.0.push(call);
         }
         ControlFlow::Continue(())
