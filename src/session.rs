@@ -132,7 +132,10 @@ impl Session {
             }
             Kind::CreateModel(create) => models::create(self, *create, &statement.text).await,
             Kind::DropModel { name, if_exists } => models::drop_model(self, &name, if_exists).await,
-            Kind::ShowModels => self.run_rows(self.models.show(&self.context)?).await,
+            Kind::ShowModels => {
+                self.run_rows(models::show::show(&self.models, &self.context)?)
+                    .await
+            }
         }
     }
 

@@ -59,6 +59,8 @@ pub struct Shell {
     bars: MultiProgress,
     /// Queries run here, with `--threads` threads.
     workers: Runtime,
+    /// How many there are, if the user said.
+    threads: Option<usize>,
     /// Waits for queries, Ctrl-C and the clock. Apart from the workers, so that a
     /// kernel that keeps all of them busy does not stop Ctrl-C or the progress.
     front: Runtime,
@@ -77,16 +79,12 @@ impl Shell {
     pub fn open(settings: Settings, style: Style) -> Result<Self, Stop> {
         let bars = MultiProgress::new();
         logger::install(&bars);
-        let mut workers = Builder::new_multi_thread();
-        if let Some(threads) = settings.threads {
-            workers.worker_threads(threads);
-        }
-        let failed = |error| Stop::Failed(format!("cannot start threads: {error}"));
-        let workers = workers.enable_all().build().map_err(failed)?;
+        let threads = settings.threads;
+        let workers = workers(threads)?;
         let front = Builder::new_current_thread()
             .enable_all()
             .build()
-            .map_err(failed)?;
+            .map_err(no_threads)?;
         let session = Arc::new(workers.block_on(Session::open(settings))?);
         Ok(Shell {
             session,
@@ -94,6 +92,7 @@ impl Shell {
             parquet_printed: false,
             bars,
             workers,
+            threads,
             front,
         })
     }
@@ -140,9 +139,13 @@ impl Shell {
                 silent: Arc::clone(&silent),
             },
         };
-        let running = self.workers.spawn(job.run(statement));
-        let watched = self.front.block_on(self.watch(running));
+        let mut running = self.workers.spawn(job.run(statement));
+        let watched = self.front.block_on(self.watch(&mut running));
         silent.store(true, Ordering::SeqCst);
+        if !running.is_finished() {
+            // The cancelled statement still keeps its threads busy: leave them to it.
+            std::mem::replace(&mut self.workers, workers(self.threads)?).shutdown_background();
+        }
         let rows_printed = watched?;
         self.parquet_printed |= rows_printed && self.style.format == Format::Parquet;
         Ok(())
@@ -150,12 +153,12 @@ impl Shell {
 
     /// Waits for a statement, shows its progress, and stops it on Ctrl-C. Gives
     /// whether rows were printed.
-    async fn watch(&self, mut running: JoinHandle<Result<bool, Stop>>) -> Result<bool, Stop> {
+    async fn watch(&self, running: &mut JoinHandle<Result<bool, Stop>>) -> Result<bool, Stop> {
         let start = Instant::now();
         let mut display: Option<Display> = None;
         let interrupted = loop {
             tokio::select! {
-                result = &mut running => return outcome(result),
+                result = &mut *running => return outcome(result),
                 signal = tokio::signal::ctrl_c() => break signal,
                 () = tokio::time::sleep(TICK) => {
                     if start.elapsed() >= PATIENCE && !self.bars.is_hidden() {
@@ -187,6 +190,18 @@ impl Shell {
         drop(self.session);
         self.workers.shutdown_timeout(Duration::from_secs(2));
     }
+}
+
+fn workers(threads: Option<usize>) -> Result<Runtime, Stop> {
+    let mut builder = Builder::new_multi_thread();
+    if let Some(threads) = threads {
+        builder.worker_threads(threads);
+    }
+    builder.enable_all().build().map_err(no_threads)
+}
+
+fn no_threads(error: std::io::Error) -> Stop {
+    Stop::Failed(format!("cannot start threads: {error}"))
 }
 
 /// What a task that ended has to say.

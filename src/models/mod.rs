@@ -4,6 +4,7 @@
 pub mod backend;
 pub mod embedding;
 pub mod fit;
+pub mod show;
 pub mod srm;
 pub mod srm_transform;
 pub mod store;

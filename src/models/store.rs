@@ -17,8 +17,6 @@ use arrow::array::{
 };
 use arrow::datatypes::{Float64Type, Int64Type};
 use datafusion::common::{DataFusionError, Result, exec_err, plan_err};
-use datafusion::logical_expr::LogicalPlan;
-use datafusion::prelude::SessionContext;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::Compression;
@@ -54,15 +52,6 @@ pub struct Description {
     pub sigma: Vec<f64>,
     /// SHA-256 of the Parquet files.
     pub content_hash: String,
-}
-
-impl Description {
-    fn options(&self) -> String {
-        format!(
-            "features {}, iterations {}, seed {}, demean {}",
-            self.features, self.iterations, self.seed, self.demean
-        )
-    }
 }
 
 /// The models of a database.
@@ -113,33 +102,6 @@ impl Models {
         let subjects = Arc::new(read_subjects(&directory.join(SUBJECTS))?);
         loaded.insert(hash, Arc::clone(&subjects));
         Ok(subjects)
-    }
-
-    /// `SHOW MODELS`: one row per model.
-    pub fn show(&self, context: &SessionContext) -> Result<LogicalPlan> {
-        let found = self.names()?;
-        let models = found
-            .iter()
-            .map(|name| self.describe(name))
-            .collect::<Result<Vec<_>>>()?;
-        let text = |value: fn(&Description) -> String| {
-            Arc::new(StringArray::from_iter_values(models.iter().map(value))) as ArrayRef
-        };
-        let count = |value: fn(&Description) -> usize| {
-            let counts = models.iter().map(|m| value(m) as i64);
-            Arc::new(Int64Array::from_iter_values(counts)) as ArrayRef
-        };
-        let batch = RecordBatch::try_from_iter([
-            ("name", text(|m| m.name.clone())),
-            ("kind", text(|m| m.kind.clone())),
-            ("features", count(|m| m.features)),
-            ("subjects", count(|m| m.subjects.len())),
-            ("trs", count(|m| m.trs)),
-            ("options", text(Description::options)),
-            ("query", text(|m| m.query.clone())),
-            ("content_hash", text(|m| m.content_hash.clone())),
-        ])?;
-        Ok(context.read_batch(batch)?.into_unoptimized_plan())
     }
 
     /// The error for a name that no model has.

@@ -1,0 +1,95 @@
+//! `SHOW MODELS`: the models of the database, and the embedding models of this machine.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use datafusion::common::Result;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::SessionContext;
+
+use super::backend;
+use super::embedding::{self, Embedder};
+use super::store::{Description, Models};
+
+struct Row {
+    name: String,
+    kind: &'static str,
+    /// What runs it.
+    backend: String,
+    /// Elements of the vectors that it gives.
+    features: Option<i64>,
+    subjects: Option<i64>,
+    trs: Option<i64>,
+    options: Option<String>,
+    /// The statement that made it, or the folder that holds it.
+    source: Option<String>,
+    content_hash: Option<String>,
+}
+
+/// One row per model.
+pub fn show(models: &Models, context: &SessionContext) -> Result<LogicalPlan> {
+    let mut rows = Vec::new();
+    for name in models.names()? {
+        rows.push(fitted(models.describe(&name)?));
+    }
+    rows.push(embedder("hashing", "built in".to_string(), None));
+    let network = match backend::in_use() {
+        Ok(backend) => backend.to_string(),
+        Err(error) => error.to_string(),
+    };
+    for place in embedding::available() {
+        let path = place.path.display().to_string();
+        rows.push(embedder(&place.name, network.clone(), Some(path)));
+    }
+    let text = |value: fn(&Row) -> Option<&str>| {
+        Arc::new(StringArray::from_iter(rows.iter().map(value))) as ArrayRef
+    };
+    let count = |value: fn(&Row) -> Option<i64>| {
+        Arc::new(Int64Array::from_iter(rows.iter().map(value))) as ArrayRef
+    };
+    let batch = RecordBatch::try_from_iter_with_nullable([
+        ("name", text(|r| Some(&r.name)), false),
+        ("kind", text(|r| Some(r.kind)), false),
+        ("backend", text(|r| Some(&r.backend)), false),
+        ("features", count(|r| r.features), true),
+        ("subjects", count(|r| r.subjects), true),
+        ("trs", count(|r| r.trs), true),
+        ("options", text(|r| r.options.as_deref()), true),
+        ("source", text(|r| r.source.as_deref()), true),
+        ("content_hash", text(|r| r.content_hash.as_deref()), true),
+    ])?;
+    Ok(context.read_batch(batch)?.into_unoptimized_plan())
+}
+
+fn fitted(model: Description) -> Row {
+    Row {
+        kind: "srm",
+        backend: "built in".to_string(),
+        features: Some(model.features as i64),
+        subjects: Some(model.subjects.len() as i64),
+        trs: Some(model.trs as i64),
+        options: Some(format!(
+            "features {}, iterations {}, seed {}, demean {}",
+            model.features, model.iterations, model.seed, model.demean
+        )),
+        source: Some(model.query),
+        content_hash: Some(model.content_hash),
+        name: model.name,
+    }
+}
+
+/// A folder that cannot be read is listed too, without its numbers.
+fn embedder(name: &str, backend: String, source: Option<String>) -> Row {
+    let found = Embedder::find(name).ok();
+    Row {
+        name: name.to_string(),
+        kind: "embedding",
+        backend,
+        features: found.as_ref().map(|model| model.dimension() as i64),
+        subjects: None,
+        trs: None,
+        options: None,
+        source,
+        content_hash: found.map(|model| model.content_hash().to_string()),
+    }
+}
