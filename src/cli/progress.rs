@@ -24,6 +24,8 @@ pub struct Progress {
     pub files_done: usize,
     /// Files in all scans; 0 where the plan reads none.
     pub files: usize,
+    /// A large file is read in several parts, each of which counts as a file.
+    pub parts: bool,
 }
 
 impl Progress {
@@ -37,11 +39,10 @@ impl Progress {
         if let Some(scan) = plan.downcast_ref::<DataSourceExec>()
             && let Some(config) = scan.data_source().downcast_ref::<FileScanConfig>()
         {
-            self.files += config
-                .file_groups
-                .iter()
-                .map(|group| group.len())
-                .sum::<usize>();
+            for file in config.file_groups.iter().flat_map(|group| group.iter()) {
+                self.files += 1;
+                self.parts |= file.range.is_some();
+            }
         }
         let children = plan.children();
         if let Some(metrics) = plan.metrics() {
@@ -76,6 +77,8 @@ impl Display {
         let progress = progress.unwrap_or_default();
         if progress.files > 0 {
             self.bar.set_style(file_bar());
+            self.bar
+                .set_prefix(if progress.parts { "parts" } else { "files" });
             self.bar.set_length(progress.files as u64);
             self.bar.set_position(progress.files_done as u64);
         }
@@ -110,7 +113,7 @@ fn spinner() -> ProgressStyle {
 }
 
 fn file_bar() -> ProgressStyle {
-    style("{spinner} {elapsed}  [{bar:24}] {pos} of {len} files  {msg}").progress_chars("=> ")
+    style("{spinner} {elapsed}  [{bar:24}] {pos} of {len} {prefix}  {msg}").progress_chars("=> ")
 }
 
 /// The templates are constants of this file; a wrong one shows the plain bar.
@@ -151,6 +154,7 @@ mod tests {
             Progress {
                 rows: 0,
                 files_done: 0,
+                parts: false,
                 files: 3
             }
         );
@@ -160,6 +164,7 @@ mod tests {
             Progress {
                 rows: 300,
                 files_done: 3,
+                parts: false,
                 files: 3
             }
         );
