@@ -81,7 +81,7 @@ impl Demo {
                 say("failed")?;
                 return Err(error);
             }
-            say(&format!("{:5.1} s", start.elapsed().as_secs_f64()))?;
+            say(&format!("{:6.2} s", start.elapsed().as_secs_f64()))?;
         }
         Ok(())
     }
@@ -127,7 +127,7 @@ impl Demo {
             ))
             .await?;
         for (field, column) in row.schema().fields().iter().zip(row.columns()) {
-            let kind = shape(field.data_type()).unwrap_or_else(|| field.data_type().to_string());
+            let kind = kind(field.data_type());
             say(&format!(
                 "  {:<10}{kind:<12}{}",
                 field.name(),
@@ -315,8 +315,20 @@ fn without_number(title: &str) -> &str {
 fn shape(data_type: &DataType) -> Option<String> {
     match data_type {
         DataType::FixedSizeList(_, width) => Some(format!("×{width}")),
-        DataType::List(_) => Some("×any".to_string()),
+        DataType::List(_) => Some("of any length".to_string()),
         _ => None,
+    }
+}
+
+/// A column's type as a person says it.
+fn kind(data_type: &DataType) -> String {
+    match data_type {
+        DataType::Dictionary(_, value) => kind(value),
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "text".to_string(),
+        DataType::Boolean => "true/false".to_string(),
+        DataType::Int64 => "integer".to_string(),
+        DataType::Float64 => "number".to_string(),
+        other => shape(other).unwrap_or_else(|| other.to_string()),
     }
 }
 

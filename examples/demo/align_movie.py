@@ -1,6 +1,6 @@
 """sql/align_movie.sql once more, the way it is done in Python, to compare the numbers.
 
-    pip install av librosa nilearn pandas pyarrow
+    pip install av librosa nilearn pandas pillow pyarrow
     python examples/demo/align_movie.py target/demo/aligned
 
 Not needed for anything: it is the independent opinion. It holds everything in memory,
@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 from nilearn.glm.first_level import glover_hrf
 from nilearn.masking import apply_mask
+from PIL import Image
 
 from make import srm
 
@@ -47,8 +48,8 @@ def video():
     with av.open(str(HERE / "clip.mp4")) as container:
         for frame in container.decode(video=0):
             times.append(frame.time)
-            small = frame.reformat(width=32, height=24, format="rgb24", interpolation="AREA")
-            frames.append(small.to_ndarray().ravel() / 255)
+            small = frame.to_image().resize((32, 24), Image.Resampling.BILINEAR)
+            frames.append(np.asarray(small).ravel() / 255)
     return mean_per_tr(times, frames)
 
 
