@@ -20,6 +20,13 @@ use parking_lot::RwLock;
 use super::{Database, ObjectKind};
 use crate::statements::{self, Kind};
 
+tokio::task_local! {
+    /// The views and external tables whose definitions are being planned. DataFusion
+    /// looks up the name that a statement defines too, and a view may name itself:
+    /// while it is being defined a name means nothing.
+    static DEFINING: Vec<String>;
+}
+
 /// Tables, views and external tables of a [`Database`], and below them what the
 /// program registered for this session only.
 #[derive(Debug)]
@@ -68,6 +75,16 @@ impl DirectorySchema {
     }
 
     async fn defined(&self, kind: ObjectKind, name: &str) -> Result<Arc<dyn TableProvider>> {
+        let mut names = DEFINING.try_with(Clone::clone).unwrap_or_default();
+        names.push(name.to_string());
+        DEFINING.scope(names, self.read_definition(kind, name)).await
+    }
+
+    async fn read_definition(
+        &self,
+        kind: ObjectKind,
+        name: &str,
+    ) -> Result<Arc<dyn TableProvider>> {
         let path = self.database.place(kind, name);
         let text = fs::read_to_string(&path)?;
         let state = self.state()?;
@@ -134,6 +151,10 @@ impl SchemaProvider for DirectorySchema {
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        let defining = DEFINING.try_with(|names| names.iter().any(|n| n == name));
+        if defining.unwrap_or(false) {
+            return Ok(None);
+        }
         match self.database.relation(name) {
             Some(ObjectKind::Table) => Ok(Some(self.parquet_table(name).await?)),
             Some(kind) => match self.defined(kind, name).await {
