@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
+use arrow::datatypes::Schema;
 use async_trait::async_trait;
 use datafusion::catalog::{MemorySchemaProvider, SchemaProvider, TableProvider};
 use datafusion::common::{Result, exec_err, plan_err};
@@ -67,6 +68,7 @@ impl DirectorySchema {
         let schema = options
             .infer_schema(&state, &ListingTableUrl::parse(first.to_string_lossy())?)
             .await?;
+        let schema = Arc::new(nullable(&schema));
         let url = ListingTableUrl::parse(format!("{}/", directory.display()))?;
         let config = ListingTableConfig::new(url)
             .with_listing_options(options)
@@ -115,6 +117,13 @@ impl DirectorySchema {
             ),
         }
     }
+}
+
+/// A later INSERT may bring NULLs to a column that had none when the table was made.
+fn nullable(schema: &Schema) -> Schema {
+    let fields = schema.fields().iter();
+    let fields: Vec<_> = fields.map(|f| f.as_ref().clone().with_nullable(true)).collect();
+    Schema::new_with_metadata(fields, schema.metadata().clone())
 }
 
 /// The first Parquet file by name, at any depth.

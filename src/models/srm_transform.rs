@@ -24,7 +24,7 @@ const PARAMETERS: Parameters = Parameters {
     required: 3,
     list: &[
         ("x", Kind::Vector),
-        ("subject", Kind::Text),
+        ("subject", Kind::Any),
         ("model", Kind::Text),
     ],
 };

@@ -205,8 +205,11 @@ fn frame_field(width: u32, height: u32) -> Result<Field> {
     let length = shape.iter().product::<usize>() as i32;
     let item = Arc::new(Field::new_list_field(DataType::Float32, false));
     let mut field = Field::new("frame", DataType::FixedSizeList(item, length), false);
+    // Said, though it is the natural one: arrow-rs writes what is not said as null, which
+    // neither it nor pyarrow reads.
+    let order = vec![0, 1, 2];
     let names = ["height", "width", "channel"].map(String::from).to_vec();
-    let tensor = FixedShapeTensor::try_new(DataType::Float32, shape, Some(names), None)?;
+    let tensor = FixedShapeTensor::try_new(DataType::Float32, shape, Some(names), Some(order))?;
     field.try_with_extension_type(tensor)?;
     Ok(field)
 }

@@ -140,8 +140,8 @@ fn bad_files() {
             ["two columns are named onset", ""],
         ),
         (
-            b"onset\tduration\n1\t2\n\n3\n",
-            ["line 4", "1 values for 2 columns"],
+            b"onset\tduration\n1\t2\n3\n",
+            ["line 3", "1 values for 2 columns"],
         ),
         (
             b"onset\tduration\n1\t2\t3\n",

@@ -13,7 +13,7 @@ use std::fs::File;
 use std::path::PathBuf;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::datatypes::{Float32Type, Float64Type, Int64Type};
+use arrow::datatypes::{Float32Type, Float64Type, Int32Type, Int64Type};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
 
@@ -95,7 +95,7 @@ impl Cases {
             (!column.is_null(i)).then(|| column.as_list::<i32>().value(i))
         };
         let shape = list("shape").unwrap();
-        let shape = shape.as_primitive::<Int64Type>().values();
+        let shape = shape.as_primitive::<Int32Type>().values();
         let values = if let Some(values) = list("f64") {
             values.as_primitive::<Float64Type>().values().to_vec()
         } else if let Some(values) = list("f32") {
