@@ -46,7 +46,7 @@ struct Args {
     task: Option<Task>,
 
     /// Run these statements; may be repeated, and mixed with -f, in order
-    #[arg(short, long, value_name = "SQL")]
+    #[arg(short, long, value_name = "SQL", allow_hyphen_values = true)]
     command: Vec<String>,
 
     /// Run the statements in this file; may be repeated

@@ -79,7 +79,9 @@ impl DirectorySchema {
     async fn defined(&self, kind: ObjectKind, name: &str) -> Result<Arc<dyn TableProvider>> {
         let mut names = DEFINING.try_with(Clone::clone).unwrap_or_default();
         names.push(name.to_string());
-        DEFINING.scope(names, self.read_definition(kind, name)).await
+        DEFINING
+            .scope(names, self.read_definition(kind, name))
+            .await
     }
 
     async fn read_definition(
@@ -122,7 +124,9 @@ impl DirectorySchema {
 /// A later INSERT may bring NULLs to a column that had none when the table was made.
 fn nullable(schema: &Schema) -> Schema {
     let fields = schema.fields().iter();
-    let fields: Vec<_> = fields.map(|f| f.as_ref().clone().with_nullable(true)).collect();
+    let fields: Vec<_> = fields
+        .map(|f| f.as_ref().clone().with_nullable(true))
+        .collect();
     Schema::new_with_metadata(fields, schema.metadata().clone())
 }
 
