@@ -3,7 +3,7 @@
 use crate::common;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch, StringArray};
+use arrow::array::{ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch};
 use arrow::datatypes::Int64Type;
 use datafusion::prelude::SessionContext;
 use serde_json::Value;
@@ -47,17 +47,8 @@ async fn equals_merge_asof() {
 
         let ctx = SessionContext::new();
         voxql_udfs::register_all(&ctx);
-        let words: StringArray = (0..right.len()).map(|i| Some(format!("w{i}"))).collect();
         register(&ctx, "grid", "i", left_by, left);
         register(&ctx, "events", "i", right_by, right);
-        let names = RecordBatch::try_from_iter([
-            (
-                "i",
-                Arc::new(Int64Array::from_iter_values(0..words.len() as i64)) as ArrayRef,
-            ),
-            ("word", Arc::new(words) as ArrayRef),
-        ]);
-        ctx.register_batch("names", names.unwrap()).unwrap();
         let sql = format!(
             "SELECT i, x, word FROM (
                  SELECT i,
@@ -65,7 +56,7 @@ async fn equals_merge_asof() {
                         interpolate(word, time, method => '{method}'{tolerance}) OVER w AS word
                  FROM (SELECT i, run, time, NULL AS x, NULL AS word FROM grid
                        UNION ALL
-                       SELECT NULL, run, time, i, word FROM events JOIN names USING (i))
+                       SELECT NULL AS i, run, time, i AS x, 'w' || i AS word FROM events)
                  WINDOW w AS (PARTITION BY run ORDER BY time, x)
              ) WHERE i IS NOT NULL ORDER BY i"
         );
