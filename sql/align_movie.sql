@@ -91,7 +91,7 @@ SELECT subject, tr, bold FROM bold WHERE tr < 46;
 
 -- 8. Together: one row per subject and TR, as Parquet, a folder per subject
 --
--- COPY adds files to the folder and removes none: empty it before you run this again.
+-- COPY refuses a folder that holds something; `overwrite` replaces it, when all is written.
 COPY (
     SELECT b.subject, b.task, b.tr, b.time, b.tr >= 46 AS held_out,
            s.text, s.embedding, s.video, s.audio, s.language,
@@ -100,4 +100,4 @@ COPY (
     JOIN stimulus AS s ON s.tr = b.tr
     ORDER BY b.subject, b.tr
 )
-TO 'target/demo/aligned/' STORED AS PARQUET PARTITIONED BY (subject);
+TO 'target/demo/aligned/' STORED AS PARQUET PARTITIONED BY (subject) OPTIONS (overwrite true);

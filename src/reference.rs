@@ -41,12 +41,14 @@ INSERT INTO name query;
 DROP TABLE [IF EXISTS] name;
 CREATE [OR REPLACE] VIEW name AS query;
 CREATE EXTERNAL TABLE name STORED AS format LOCATION 'path' [OPTIONS (option value, …)];
-COPY (query) TO 'path' STORED AS PARQUET [PARTITIONED BY (column, …)];
+COPY (query) TO 'path' STORED AS PARQUET [PARTITIONED BY (column, …)] [OPTIONS (overwrite true)];
 ```
 
 Tables are Parquet files in the database directory (`--db`), each statement happens wholly
 or not at all. Views and external tables keep their SQL; paths in them are relative to
-the directory in which `voxql` runs.
+the directory in which `voxql` runs. COPY into a folder (`'path/'`, or PARTITIONED BY) writes
+beside it and becomes visible when all is written; a folder that holds something is refused,
+or replaced with `overwrite true`.
 
 ```sql
 CREATE [OR REPLACE] MODEL [IF NOT EXISTS] name USING srm

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use datafusion::common::config::ConfigNonZeroUsize;
 use datafusion::common::{Result, exec_err};
 use datafusion::execution::TaskContext;
@@ -11,12 +13,13 @@ use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsume
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SendableRecordBatchStream, SessionState};
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::memory::MemoryStream;
 use datafusion::physical_plan::{EmptyRecordBatchStream, ExecutionPlan, execute_stream};
 use datafusion::prelude::{SessionConfig, SessionContext};
 
 use crate::database::{Database, DirectorySchema};
 use crate::models::Models;
-use crate::statements::{self, Kind, Statement, copy, width};
+use crate::statements::{self, Kind, Statement, copy_to, width};
 use crate::{ddl, models, readers};
 
 /// The catalog and schema in which all tables are.
@@ -67,6 +70,15 @@ impl Answer {
             plan: None,
             stream: Box::pin(EmptyRecordBatchStream::new(schema)),
         }
+    }
+
+    /// Rows that are there already.
+    pub(crate) fn rows(schema: SchemaRef, batches: Vec<RecordBatch>) -> Result<Self> {
+        Ok(Self {
+            kind: AnswerKind::Rows,
+            plan: None,
+            stream: Box::pin(MemoryStream::try_new(batches, schema, None)?),
+        })
     }
 }
 
@@ -159,10 +171,7 @@ impl Session {
         match plan {
             LogicalPlan::Ddl(statement) => ddl::execute(self, statement, text).await,
             LogicalPlan::Dml(statement) => ddl::insert(self, statement).await,
-            LogicalPlan::Copy(copy) => {
-                self.run_rows(LogicalPlan::Copy(copy::with_encodings(copy)))
-                    .await
-            }
+            LogicalPlan::Copy(copy) => copy_to::run(self, copy).await,
             LogicalPlan::Statement(_) => {
                 let frame = self.context.execute_logical_plan(plan).await?;
                 let (state, plan) = frame.into_parts();

@@ -17,17 +17,18 @@
 mod objects;
 mod schema;
 mod staging;
+mod temporary;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use datafusion::common::{DataFusionError, Result, exec_err};
-use tempfile::TempDir;
 
 pub use objects::ObjectKind;
 pub use schema::DirectorySchema;
 pub use staging::Staging;
+use temporary::Temporary;
 
 /// The layout described above.
 const LAYOUT: u32 = 1;
@@ -37,7 +38,7 @@ const LAYOUT: u32 = 1;
 pub struct Database {
     root: PathBuf,
     /// Held for a session without `--db`: the directory goes when the session ends.
-    _temporary: Option<TempDir>,
+    _temporary: Option<Temporary>,
     /// Statements of this process that write take turns.
     writing: Arc<tokio::sync::Mutex<()>>,
 }
@@ -50,8 +51,8 @@ impl Database {
         let (root, temporary) = match directory {
             Some(directory) => (std::path::absolute(directory)?, None),
             None => {
-                let temporary = tempfile::Builder::new().prefix("voxql-").tempdir()?;
-                (temporary.path().to_path_buf(), Some(temporary))
+                let temporary = Temporary::try_new()?;
+                (temporary.root(), Some(temporary))
             }
         };
         let database = Self {

@@ -26,6 +26,11 @@ pub fn register_functions(context: &SessionContext, models: &Arc<Models>) {
     context.register_udf(srm_transform::function(Arc::clone(models)));
 }
 
+/// Bytes of a hash as text.
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// `CREATE MODEL`. `text` is what the user wrote.
 pub async fn create(session: &Session, create: CreateModel, text: &str) -> Result<Answer> {
     let name = &create.name;

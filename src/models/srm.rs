@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use datafusion::common::{DataFusionError, Result, exec_err, plan_err};
 use faer::MatRef;
 use voxql_udfs::kernels::srm as kernel;
+use voxql_udfs::named_arguments::closest;
 
 use super::fit::Rows;
-use crate::readers::call::closest;
 
 /// `OPTIONS (features 50, iterations 10, seed 0, demean true)`: BrainIAK's defaults, and
 /// the centring that it leaves to its caller.
@@ -48,7 +48,7 @@ impl Options {
                 "seed" => options.seed = read(name, text, "a whole number from 0 to 4294967295")?,
                 "demean" => options.demean = read(name, text, "true or false")?,
                 _ => {
-                    let hint = match closest(name, Self::NAMES.into_iter()) {
+                    let hint = match closest(name, Self::NAMES) {
                         Some(near) => format!("did you mean `{near}`?"),
                         None => format!("there are {}", Self::NAMES.join(", ")),
                     };

@@ -8,12 +8,12 @@ use std::sync::{Arc, LazyLock};
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, FieldRef, Float32Type};
-use datafusion::common::{Result, ScalarValue, exec_err};
+use datafusion::common::{Result, exec_err};
 use datafusion::logical_expr::{
     ColumnarValue, Documentation, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
     Signature, Volatility,
 };
-use voxql_udfs::args::{Kind, Parameters};
+use voxql_udfs::args::{Kind, Parameters, result_of};
 use voxql_udfs::vectors::{VectorBuilder, Vectors, vector_type};
 
 use super::srm::SubjectMap;
@@ -170,16 +170,7 @@ impl ScalarUDFImpl for SrmTransform {
             })?;
         }
         let column: ArrayRef = out.finish()?;
-        let all_scalar = args
-            .args
-            .iter()
-            .all(|a| matches!(a, ColumnarValue::Scalar(_)));
-        match all_scalar {
-            true => Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(
-                &column, 0,
-            )?)),
-            false => Ok(ColumnarValue::Array(column)),
-        }
+        result_of(&args.args, column)
     }
 
     fn documentation(&self) -> Option<&Documentation> {

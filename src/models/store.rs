@@ -24,9 +24,10 @@ use parquet::file::properties::WriterProperties;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use voxql_udfs::named_arguments::closest;
+
 use super::srm::{Options, SrmModel, SubjectMap};
 use crate::database::{Database, ObjectKind};
-use crate::readers::call::closest;
 
 const SUBJECTS: &str = "subjects.parquet";
 const SHARED: &str = "shared.parquet";
@@ -237,11 +238,7 @@ fn content_hash(directory: &Path) -> Result<String> {
         let path = directory.join(file);
         hasher.update(fs::read(&path).map_err(|e| damaged(&path, e))?);
     }
-    Ok(hasher
-        .finalize()
-        .iter()
-        .map(|b| format!("{b:02x}"))
-        .collect())
+    Ok(super::hexadecimal(&hasher.finalize()))
 }
 
 fn damaged(path: &Path, error: impl std::fmt::Display) -> DataFusionError {

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
-use datafusion::common::utils::datafusion_strsim;
 use datafusion::common::{Result, plan_err};
 use datafusion::sql::sqlparser::ast::{
     Array, Expr, FunctionArg, FunctionArgExpr, FunctionArgOperator, UnaryOperator,
     Value as SqlValue,
 };
+
+use voxql_udfs::named_arguments::closest;
 
 use super::format::{Format, Options, Parameter, ParameterKind, Value};
 
@@ -81,17 +82,6 @@ fn find_parameter<'a>(format: &'a dyn Format, name: &str) -> Result<&'a Paramete
             usage(format)
         ),
     }
-}
-
-/// The candidate that differs from `name` by a few letters, if there is one.
-pub fn closest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let name = name.to_lowercase();
-    let distance = |candidate: &str| datafusion_strsim::levenshtein(&name, candidate);
-    candidates
-        .map(|candidate| (distance(candidate), candidate))
-        .min_by_key(|(distance, _)| *distance)
-        .filter(|(distance, candidate)| 2 * distance <= candidate.len().max(name.len()))
-        .map(|(_, candidate)| candidate)
 }
 
 fn usage(format: &dyn Format) -> String {

@@ -39,7 +39,7 @@ use super::files;
 use super::format::{Description, FileScan, Format, Options};
 
 /// A whole-brain row is near 1 MB, so batches are bounded in bytes.
-const BATCH_BYTES: usize = 8 << 20;
+pub const BATCH_BYTES: usize = 8 << 20;
 
 /// These keys are columns of every table of files, whether or not the names have them.
 const USUAL_KEYS: [&str; 4] = ["subject", "session", "task", "run"];

@@ -7,7 +7,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::logical_expr::LogicalPlan;
 
-const BATCH_BYTES: usize = 8 << 20;
+use crate::readers::scan::BATCH_BYTES;
 
 /// Elements of a list whose field does not say (`voxql.max_length`).
 const USUAL_LENGTH: usize = 64;

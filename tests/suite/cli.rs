@@ -320,3 +320,54 @@ fn an_interrupt_cleans_up() {
     let left = fs::read_dir(dir.path()).unwrap().count();
     assert_eq!(left, 0, "the temporary database is still there");
 }
+
+/// The number of rows in a folder of Parquet.
+fn rows_of(folder: &Path) -> String {
+    let count = format!("SELECT count(*) AS n FROM '{}/'", folder.display());
+    let done = voxql()
+        .args(["--format", "csv", "-c", &count])
+        .assert()
+        .success();
+    let text = String::from_utf8_lossy(&done.get_output().stdout).into_owned();
+    text.lines().last().unwrap_or_default().to_string()
+}
+
+#[test]
+fn a_folder_is_written_once_or_replaced_whole() {
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = scratch.path().join("aligned");
+    let copy = |rows: &str, options: &str| {
+        let sql = format!(
+            "COPY ({rows}) TO '{}/' STORED AS PARQUET PARTITIONED BY (subject) {options}",
+            folder.display()
+        );
+        voxql().args(["-c", &sql]).assert()
+    };
+    let rows = "SELECT '0' || value AS subject, value AS tr FROM generate_series(1, 4)";
+    copy(rows, "").success();
+    assert_eq!(rows_of(&folder), "4");
+    copy(rows, "")
+        .failure()
+        .code(1)
+        .stderr(contains("the folder is not empty").and(contains("OPTIONS (overwrite true)")));
+    assert_eq!(rows_of(&folder), "4");
+    copy(
+        "SELECT '1' AS subject, value AS tr FROM generate_series(1, 2)",
+        "OPTIONS (overwrite true)",
+    )
+    .success();
+    assert_eq!(rows_of(&folder), "2");
+
+    // A query that fails half-way leaves what was there, and nothing else.
+    copy(
+        "SELECT '2' AS subject, 1 / (value - 90000) AS tr FROM generate_series(1, 100000)",
+        "OPTIONS (overwrite true)",
+    )
+    .failure();
+    assert_eq!(rows_of(&folder), "2");
+    let left: Vec<_> = fs::read_dir(scratch.path()).unwrap().collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+    copy(rows, "OPTIONS (overwrite perhaps)")
+        .failure()
+        .stderr(contains("overwrite is true or false"));
+}

@@ -104,7 +104,7 @@ fn position(function: &str, parameters: &[String], argument: &Ident) -> Result<u
         return Ok(at);
     }
     let known = parameters.join(", ");
-    match closest(parameters, &wanted) {
+    match closest(&wanted, parameters.iter().map(String::as_str)) {
         Some(close) => {
             plan_err!("{function} has no argument {wanted}; did you mean {close}? It takes {known}")
         }
@@ -114,11 +114,14 @@ fn position(function: &str, parameters: &[String], argument: &Ident) -> Result<u
     }
 }
 
-/// The name that differs least from `wanted`, if that is at most half of it.
-pub fn closest<'a>(known: &'a [String], wanted: &str) -> Option<&'a String> {
+/// The name that differs from `wanted`, whatever its case, by the fewest letters, if that
+/// is at most half of them.
+pub fn closest<'a>(wanted: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let wanted = wanted.to_lowercase();
+    let distance = |name: &str| levenshtein(name, &wanted);
     known
-        .iter()
-        .map(|name| (levenshtein(name, wanted), name))
+        .into_iter()
+        .map(|name| (distance(name), name))
         .filter(|(distance, name)| distance * 2 <= wanted.len().max(name.len()))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, name)| name)

@@ -153,7 +153,7 @@ impl Folder {
             self.pooling, self.normalize, self.max_tokens, self.lower_case
         );
         hash.update(steps.as_bytes());
-        Ok(super::hexadecimal(&hash.finalize()))
+        Ok(crate::models::hexadecimal(&hash.finalize()))
     }
 }
 

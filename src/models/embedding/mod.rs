@@ -78,7 +78,7 @@ impl Embedder {
     fn hashing() -> Self {
         Self {
             name: "hashing".to_string(),
-            hash: hexadecimal(&Sha256::digest(hashing::FORMULA)),
+            hash: super::hexadecimal(&Sha256::digest(hashing::FORMULA)),
             kind: Kind::Hashing,
         }
     }
@@ -196,8 +196,4 @@ fn stamp(folder: &Path) -> Stamp {
         Some((file.len(), file.modified().ok()?))
     })
     .collect()
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
