@@ -8,6 +8,7 @@ use crate::interpolate::interpolate;
 use crate::mel_spectrogram::mel_spectrogram;
 use crate::power_to_db::power_to_db;
 use crate::tr_index::tr_index;
+use crate::tr_overlap::tr_overlap;
 use crate::tr_time::tr_time;
 use crate::vector_aggregates::{vector_avg, vector_max, vector_min, vector_std, vector_sum};
 use crate::vector_concat::vector_concat;
@@ -19,6 +20,7 @@ pub fn scalars() -> Vec<ScalarUDF> {
         // Time
         tr_index(),
         tr_time(),
+        tr_overlap(),
         // Vectors
         vector_concat(),
         vector_normalize(),
