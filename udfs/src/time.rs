@@ -102,7 +102,10 @@ mod tests {
         for k in 0..20_000i64 {
             let time = (2 * k * 1_000_000_000 + fps) / (2 * fps);
             let seconds = nanoseconds(k as f64 / fps as f64).unwrap();
-            assert_eq!(bin(seconds, tr, origin), Some((time - origin).div_euclid(tr)));
+            assert_eq!(
+                bin(seconds, tr, origin),
+                Some((time - origin).div_euclid(tr))
+            );
             let begin = time_of(k as f64, tr, origin).unwrap();
             assert_eq!(bin(nanoseconds(begin).unwrap(), tr, origin), Some(k));
             let before = (k * tr + origin - 1) as f64 / 1e9;

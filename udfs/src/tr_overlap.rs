@@ -64,10 +64,7 @@ SELECT o['tr'] AS tr, vector_avg(embedding, weight => o['overlap']) AS embedding
 FROM (SELECT embedding, unnest(tr_overlap(onset, duration, tr => 1.49)) AS o FROM words)
 GROUP BY 1;
 ```"#,
-    argument(
-        name = "onset",
-        description = "Seconds from the start of the run."
-    ),
+    argument(name = "onset", description = "Seconds from the start of the run."),
     argument(name = "duration", description = "Seconds, zero or more."),
     argument(
         name = "tr",

@@ -137,10 +137,7 @@ else NULL, since the width is not known.";
     }),
 };
 
-const fn parameters(
-    function: &'static str,
-    list: &'static [(&'static str, Kind)],
-) -> Parameters {
+const fn parameters(function: &'static str, list: &'static [(&'static str, Kind)]) -> Parameters {
     Parameters {
         function,
         required: 1,
@@ -164,7 +161,8 @@ a group had is `count(vector)`, and how many values an element had `vector_count
     let mut builder = Documentation::builder(section(), format!("{what} {rules}"), syntax)
         .with_argument("vector", "A list of numbers of any list type.");
     if syntax.contains("ddof") {
-        builder = builder.with_argument("ddof", "What to subtract from n in the divisor. Default 0.");
+        builder =
+            builder.with_argument("ddof", "What to subtract from n in the divisor. Default 0.");
     }
     if syntax.contains("weight") {
         builder = builder.with_argument(
@@ -229,7 +227,12 @@ impl VectorAggregate {
             }
         }
         let width = vector_width(args.return_field.data_type());
-        Ok(State::new(self.name_of_function(), statistic, width, weight))
+        Ok(State::new(
+            self.name_of_function(),
+            statistic,
+            width,
+            weight,
+        ))
     }
 
     fn name_of_function(&self) -> &'static str {

@@ -54,10 +54,7 @@ impl Iterator for Overlaps {
         self.next = bin.saturating_add(1);
         // Only an edge beyond the interval can be out of range, and it is not used.
         let from = bin.saturating_mul(self.tr).max(self.onset);
-        let to = bin
-            .saturating_add(1)
-            .saturating_mul(self.tr)
-            .min(self.end);
+        let to = bin.saturating_add(1).saturating_mul(self.tr).min(self.end);
         Some(Overlap {
             bin,
             nanoseconds: to - from,

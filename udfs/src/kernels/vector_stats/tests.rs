@@ -119,7 +119,9 @@ fn weighted_row() -> impl Strategy<Value = (Vec<Option<f64>>, f64)> {
 fn add_weighted(stats: &mut VectorStats, (row, weight): &(Vec<Option<f64>>, f64)) {
     let values: Vec<f64> = row.iter().map(|x| x.unwrap_or(f64::NAN)).collect();
     let present = |i: usize| row[i].is_some();
-    stats.add_weighted(0, &values, *weight, Some(&present)).unwrap();
+    stats
+        .add_weighted(0, &values, *weight, Some(&present))
+        .unwrap();
 }
 
 /// The textbook with weights, two passes.
