@@ -22,7 +22,7 @@ use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec, WindowUDFExpr};
-use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
+use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr, StatisticsArgs, StatisticsContext};
 
 use voxql_udfs::run_window::{RUN_KEYS, guarded, refusal};
 
@@ -160,7 +160,10 @@ impl<'a> Call<'a> {
         if guarded.is_empty() {
             return Ok(());
         }
-        let statistics = input.partition_statistics(None)?;
+        let statistics =
+            StatisticsContext::new().compute(input.as_ref(), &StatisticsArgs::new())?;
+        let mut found: Option<String> = None;
+        let mut missing = Vec::new();
         for (name, key) in guarded {
             let Some(column) = key.downcast_ref::<Column>() else {
                 continue;
@@ -173,12 +176,16 @@ impl<'a> Call<'a> {
                 && least != most
                 && !least.is_null()
                 && !most.is_null()
+                && (name != "path" || missing.is_empty())
             {
-                let difference = format!("{name} = {least} and {name} = {most}");
-                return self.refuse(&difference, &[name]);
+                found.get_or_insert_with(|| format!("{name} = {least} and {name} = {most}"));
+                missing.push(name);
             }
         }
-        Ok(())
+        match found {
+            Some(difference) => self.refuse(&difference, &missing),
+            None => Ok(()),
+        }
     }
 
     fn refuse(&self, difference: &str, missing: &[String]) -> Result<()> {

@@ -182,24 +182,26 @@ impl SameRun {
     fn refuse(&self, columns: &[ArrayRef], row: usize) -> Result<()> {
         let mut one = Vec::new();
         let mut other = Vec::new();
-        let mut missing: Vec<String> = Vec::new();
+        let (mut found, mut missing) = (Vec::new(), Vec::new());
         for (Guard { name, value }, column) in self.guards.iter().zip(columns) {
             let Some(value) = value.as_ref().filter(|_| column.is_valid(row)) else {
                 continue;
             };
             let differs = !value.eq_array(column, row)?;
             // Files differ wherever runs do; alone they are the run.
-            if name.ends_with("path") && !(differs && one.is_empty()) {
+            if bare(name) == "path" && !(differs && one.is_empty()) {
                 continue;
             }
-            if differs {
+            let known = |names: &[String]| names.iter().any(|known| bare(known) == bare(name));
+            if differs && !known(&found) {
                 one.push(format!("{name} = {value}"));
                 other.push(format!("{name} = {}", text(column, row)));
+                found.push(name.clone());
+            } else if differs || known(&missing) {
+                // The other side of a join says the same.
+                continue;
             }
-            let bare = |name: &str| name.rsplit('.').next().unwrap_or_default().to_string();
-            if differs || missing.iter().all(|known| bare(known) != bare(name)) {
-                missing.push(name.clone());
-            }
+            missing.push(name.clone());
         }
         let difference = format!("{} and {}", one.join(", "), other.join(", "));
         let order_by = match self.order_by.as_str() {
@@ -217,6 +219,11 @@ impl SameRun {
             )
         )
     }
+}
+
+/// `run` of `events.run`.
+fn bare(name: &str) -> &str {
+    name.rsplit('.').next().unwrap_or(name)
 }
 
 fn text(column: &ArrayRef, row: usize) -> String {
