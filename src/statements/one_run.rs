@@ -24,7 +24,9 @@ use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMerge
 use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec, WindowUDFExpr};
 use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr, StatisticsArgs, StatisticsContext};
 
-use voxql_udfs::run_window::{RUN_KEYS, guarded, refusal};
+use voxql_udfs::run_window::{RUN_KEYS, bare, guarded, refusal};
+
+const PATH: &str = "path";
 
 /// Looks at every window function over a run in the plan.
 ///
@@ -80,75 +82,48 @@ impl<'a> Call<'a> {
     /// Two files with the same PARTITION BY keys, and other run keys.
     fn check_files(&self, input: &Arc<dyn ExecutionPlan>) -> Result<()> {
         let partition_by = self.window.partition_by().to_vec();
-        let Some((scan, partition_by)) = scan_below(input, partition_by) else {
+        let Some((scan, columns)) = scan_below(input, partition_by) else {
             return Ok(());
         };
-        let file_columns = scan
-            .file_source()
-            .table_schema()
-            .file_schema()
-            .fields()
-            .len();
-        let keys = scan.file_source().table_schema().table_partition_cols();
+        let schema = scan.file_source().table_schema();
+        let of_file = schema.file_schema().fields().len();
+        let keys = schema.table_partition_cols();
         // By columns of the files themselves, rows of one file may be apart; that shows later.
-        let Some(partition_by) = partition_by
-            .iter()
-            .map(|column| column.checked_sub(file_columns))
-            .collect::<Option<Vec<usize>>>()
-        else {
+        let partition_by = columns.iter().map(|column| column.checked_sub(of_file));
+        let Some(partition_by) = partition_by.collect::<Option<Vec<usize>>>() else {
             return Ok(());
         };
         // A run may have several files. Only who keeps the path along says that it has not.
-        let has_path = guarded(self.args).iter().any(|(name, _)| name == "path");
+        let guarded = guarded(self.args);
+        let has_path = guarded.iter().any(|(name, _)| bare(name) == PATH);
+        let name = |key: usize| keys[key].name().as_str();
         let run_keys: Vec<usize> = (0..keys.len())
-            .filter(|key| {
-                let name = keys[*key].name().as_str();
-                RUN_KEYS.contains(&name)
-                    && (name != "path" || has_path)
-                    && !partition_by.contains(key)
-            })
+            .filter(|key| RUN_KEYS.contains(&name(*key)) && !partition_by.contains(key))
+            .filter(|key| name(*key) != PATH || has_path)
             .collect();
+        let Some((one, other)) = conflict(scan, &partition_by, &run_keys) else {
+            return Ok(());
+        };
 
-        let files = scan.file_groups.iter().flat_map(|group| group.iter());
-        let mut seen: Vec<&[ScalarValue]> = Vec::new();
-        for file in files {
-            let values = file.partition_values.as_slice();
-            if values.len() != keys.len() {
-                return Ok(());
-            }
-            let same =
-                |other: &&&[ScalarValue]| partition_by.iter().all(|k| other[*k] == values[*k]);
-            let Some(other) = seen.iter().find(same) else {
-                seen.push(values);
-                continue;
-            };
-            let differing: Vec<usize> = run_keys
+        let by_path = |key: &usize| name(*key) == PATH;
+        let differs = |key: &usize| one[*key] != other[*key];
+        // Paths differ wherever runs do; they are named where nothing else tells runs apart.
+        let only_path = run_keys.iter().filter(|key| differs(key)).all(by_path);
+        let named = || {
+            run_keys
                 .iter()
                 .copied()
-                .filter(|key| other[*key] != values[*key])
-                .collect();
-            if differing.is_empty() {
-                continue;
-            }
-            let by_name = differing.iter().filter(|key| keys[**key].name() != "path");
-            let by_name: Vec<usize> = by_name.copied().collect();
-            let shown = if by_name.is_empty() {
-                differing
-            } else {
-                by_name
-            };
-            let values_of = |values: &[ScalarValue]| {
-                let key = |key: &usize| format!("{} = {}", keys[*key].name(), values[*key]);
-                shown.iter().map(key).collect::<Vec<_>>().join(", ")
-            };
-            let difference = format!("{} and {}", values_of(other), values_of(values));
-            let missing = run_keys.iter().filter(|key| {
-                shown.contains(key) || keys[**key].name() != "path" && !values[**key].is_null()
-            });
-            let missing: Vec<String> = missing.map(|key| keys[*key].name().clone()).collect();
-            return self.refuse(&difference, &missing);
-        }
-        Ok(())
+                .filter(|key| only_path || !by_path(key))
+        };
+        let values = |file: &[ScalarValue]| {
+            let value = |key| format!("{} = {}", name(key), file[key]);
+            let values: Vec<String> = named().filter(differs).map(value).collect();
+            values.join(", ")
+        };
+        let difference = format!("{} and {}", values(one), values(other));
+        let missing = named().filter(|key| differs(key) || !one[*key].is_null());
+        let missing: Vec<String> = missing.map(|key| name(key).to_string()).collect();
+        self.refuse(&difference, &missing)
     }
 
     /// All rows are one partition, and a key's least value is not its greatest.
@@ -176,7 +151,7 @@ impl<'a> Call<'a> {
                 && least != most
                 && !least.is_null()
                 && !most.is_null()
-                && (name != "path" || missing.is_empty())
+                && (bare(&name) != PATH || missing.is_empty())
             {
                 found.get_or_insert_with(|| format!("{name} = {least} and {name} = {most}"));
                 missing.push(name);
@@ -207,6 +182,41 @@ impl<'a> Call<'a> {
             )
         )
     }
+}
+
+/// The first two files, by name, that are alike in the keys `partition_by` and differ in one
+/// of `run_keys`.
+fn conflict<'a>(
+    scan: &'a FileScanConfig,
+    partition_by: &[usize],
+    run_keys: &[usize],
+) -> Option<(&'a [ScalarValue], &'a [ScalarValue])> {
+    let mut files: Vec<_> = scan
+        .file_groups
+        .iter()
+        .flat_map(|group| group.iter())
+        .collect();
+    files.sort_by_key(|file| &file.object_meta.location);
+    let mut seen: Vec<&[ScalarValue]> = Vec::new();
+    for file in files {
+        let values = file.partition_values.as_slice();
+        let same = |other: &&&[ScalarValue]| {
+            let mut keys = partition_by.iter();
+            keys.all(|key| other.get(*key) == values.get(*key))
+        };
+        match seen.iter().find(same) {
+            None => seen.push(values),
+            Some(other)
+                if run_keys
+                    .iter()
+                    .any(|key| other.get(*key) != values.get(*key)) =>
+            {
+                return Some((*other, values));
+            }
+            Some(_) => {}
+        }
+    }
+    None
 }
 
 /// The scan of files all of whose rows arrive, and what the columns are there; None where

@@ -17,7 +17,7 @@
 
 mod same_run;
 
-pub use self::same_run::{RUN_KEYS, SameRun, guarded, refusal};
+pub use self::same_run::{RUN_KEYS, SameRun, bare, guarded, refusal};
 
 use std::sync::Arc;
 

@@ -97,10 +97,9 @@ pub fn refusal(
         .collect();
     format!(
         "{function}: one partition holds rows of {difference}, and what is computed from one run \
-         must not reach another; write {function}(…) OVER (PARTITION BY {} ORDER BY {order_by}), or, \
-         if {} does not tell runs apart here, leave the column out in a subquery",
+         must not reach another; write {function}(…) OVER (PARTITION BY {} ORDER BY {order_by}); a \
+         column of such a name that does not tell runs apart is left out by a subquery",
         keys.join(", "),
-        missing.join(", "),
     )
 }
 
@@ -222,7 +221,7 @@ impl SameRun {
 }
 
 /// `run` of `events.run`.
-fn bare(name: &str) -> &str {
+pub fn bare(name: &str) -> &str {
     name.rsplit('.').next().unwrap_or(name)
 }
 

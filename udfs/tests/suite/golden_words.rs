@@ -23,9 +23,14 @@ fn context(golden: &common::Cases, case: &Value) -> (SessionContext, usize) {
     let words = inputs["words"].as_array().unwrap();
     let words = StringArray::from_iter_values(words.iter().map(|w| w.as_str().unwrap()));
     let (shape, embedding) = golden.array(&inputs["embedding"]);
-    let values = Float32Array::from_iter_values(embedding.iter().map(|x| *x as f32));
-    let item = Arc::new(Field::new_list_field(DataType::Float32, true));
-    let embedding = FixedSizeListArray::new(item, shape[1] as i32, Arc::new(values), None);
+    let values: ArrayRef = match golden.is_f32(&inputs["embedding"]) {
+        true => Arc::new(Float32Array::from_iter_values(
+            embedding.iter().map(|x| *x as f32),
+        )),
+        false => Arc::new(Float64Array::from(embedding)),
+    };
+    let item = Arc::new(Field::new_list_field(values.data_type().clone(), true));
+    let embedding = FixedSizeListArray::new(item, shape[1] as i32, values, None);
     let batch = RecordBatch::try_from_iter([
         ("word", Arc::new(words) as ArrayRef),
         (
