@@ -171,27 +171,44 @@ impl VectorStats {
             self.missing.resize(self.values.len(), 0);
         }
         let stretch = start..start + row.len();
+        if let Some(present) = present {
+            let missing = self.missing[stretch.clone()].iter_mut().enumerate();
+            missing.for_each(|(i, missing)| *missing += u64::from(!present(i)));
+        }
+        if weight == 0.0 {
+            return Ok(());
+        }
         let values = self.values[stretch.clone()].iter_mut();
-        let totals = self.weights[stretch].iter_mut();
-        for (i, ((value, total), x)) in values.zip(totals).zip(row).enumerate() {
-            if present.is_some_and(|present| !present(i)) {
-                self.missing[start + i] += 1;
-                continue;
-            }
-            if weight == 0.0 {
-                continue;
-            }
-            let x = (*x).into();
-            *total += weight;
-            match self.statistic {
-                Statistic::Avg | Statistic::Sum => *value += weight * x,
-                Statistic::Min => lower(value, x),
-                Statistic::Max => raise(value, x),
-                Statistic::Std { .. } => {
-                    let square = &mut self.squares[start + i];
-                    deviate(value, square, x, weight, weight / *total);
+        let totals = self.weights[stretch.clone()].iter_mut();
+        let elements = values.zip(totals).zip(row.iter().map(|x| (*x).into()));
+        let there = |i: usize| present.is_none_or(|present| present(i));
+        match self.statistic {
+            Statistic::Avg | Statistic::Sum if present.is_none() => {
+                for ((sum, total), x) in elements {
+                    *total += weight;
+                    *sum += weight * x;
                 }
-                Statistic::Count => {}
+            }
+            Statistic::Std { .. } => {
+                let squares = self.squares[stretch].iter_mut();
+                for (i, (((mean, total), x), square)) in elements.zip(squares).enumerate() {
+                    if there(i) {
+                        *total += weight;
+                        deviate(mean, square, x, weight, weight / *total);
+                    }
+                }
+            }
+            statistic => {
+                for (i, ((value, total), x)) in elements.enumerate() {
+                    if there(i) {
+                        *total += weight;
+                        match statistic {
+                            Statistic::Min => lower(value, x),
+                            Statistic::Max => raise(value, x),
+                            _ => *value += weight * x,
+                        }
+                    }
+                }
             }
         }
         Ok(())
