@@ -56,7 +56,11 @@ whose cost is the number of rows that it gives.
 An interval without length (a click, a word whose end is not known) touches the one volume in which it is, with overlap 0 \
 and fraction 1. So a mean weighted by `overlap` leaves it out, and where a volume has nothing else the mean is NULL; \
 weighted by `fraction` each interval counts as one, whatever its length. An interval that is NULL in any part gives NULL, of \
-which `unnest` makes no row; a negative duration is an error.",
+which `unnest` makes no row; a negative duration is an error.
+
+Two tables of intervals join by what overlapping means, `a.onset < b.onset + b.duration AND a.onset + a.duration > b.onset`. \
+With an equal key beside it (the run) that is a hash join which compares all pairs of a run, without one a loop over all \
+pairs; for long tables, bin both with `tr_overlap` and join on run and bin (tests/slt/bins.slt has the query).",
     syntax_example = "tr_overlap(onset, duration, tr => 1.49 [, start => 0] [, slice_time_ref => 0])",
     sql_example = r#"```sql
 -- The mean embedding of the words in each volume, weighted by how long they are in it
