@@ -71,7 +71,7 @@ const TR_GRID: &str = "\
 ### `tr_grid`
 
 ```sql
-tr_grid(n => …, tr => … [, start => 0])
+tr_grid(n => …, tr => … [, start => 0] [, slice_time_ref => 0])
 ```
 
 The empty grid as a table: columns `tr` (0 to n - 1) and `time` (`start + tr * TR` in

@@ -193,6 +193,7 @@ impl Session {
         let rows = width::batch_rows(&plan, state.config().batch_size());
         state.config_mut().options_mut().execution.batch_size = ConfigNonZeroUsize::try_new(rows)?;
         let physical = state.create_physical_plan(&plan).await?;
+        statements::one_run::check(&physical)?;
         let task = Arc::new(TaskContext::from(&state));
         let stream = execute_stream(Arc::clone(&physical), task)?;
         *self.started.lock().unwrap_or_else(PoisonError::into_inner) =

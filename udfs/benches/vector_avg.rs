@@ -1,10 +1,12 @@
 //! The vector aggregates over 100,000 vectors of 1,024 Float32 (410 MB) in 300 groups,
-//! as SQL; and the kernel alone.
+//! as SQL, plain and weighted; and the kernel alone.
 
 use std::hint::black_box;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, FixedSizeListArray, Float32Array, Int64Array, RecordBatch};
+use arrow::array::{
+    ArrayRef, FixedSizeListArray, Float32Array, Float64Array, Int64Array, RecordBatch,
+};
 use arrow::datatypes::{DataType, Field};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use datafusion::datasource::MemTable;
@@ -28,7 +30,9 @@ fn batch(first: usize) -> RecordBatch {
     ));
     let rows = (first..first + BATCH).map(|row| (row * 300 / ROWS) as i64);
     let g: ArrayRef = Arc::new(Int64Array::from_iter_values(rows));
-    RecordBatch::try_from_iter([("g", g), ("v", v)]).unwrap()
+    let weights = (first..first + BATCH).map(|row| (row % 7) as f64 + 0.5);
+    let w: ArrayRef = Arc::new(Float64Array::from_iter_values(weights));
+    RecordBatch::try_from_iter([("g", g), ("v", v), ("w", w)]).unwrap()
 }
 
 fn vector_avg(c: &mut Criterion) {
@@ -44,9 +48,16 @@ fn vector_avg(c: &mut Criterion) {
     let mut group = c.benchmark_group("vector_avg");
     group.throughput(Throughput::Bytes((ROWS * WIDTH * 4) as u64));
     group.sample_size(10);
-    for function in ["vector_avg", "vector_std", "vector_min"] {
-        let sql = format!("SELECT g, {function}(v) FROM t GROUP BY g");
-        group.bench_function(function, |b| {
+    for (name, call) in [
+        ("vector_avg", "vector_avg(v)"),
+        ("vector_std", "vector_std(v)"),
+        ("vector_min", "vector_min(v)"),
+        ("vector_count", "vector_count(v)"),
+        ("vector_avg weighted", "vector_avg(v, weight => w)"),
+        ("vector_std weighted", "vector_std(v, 0, w)"),
+    ] {
+        let sql = format!("SELECT g, {call} FROM t GROUP BY g");
+        group.bench_function(name, |b| {
             b.iter(|| {
                 runtime.block_on(async {
                     black_box(ctx.sql(&sql).await.unwrap().collect().await.unwrap())
@@ -60,6 +71,12 @@ fn vector_avg(c: &mut Criterion) {
         let mut stats = VectorStats::new(statistic);
         group.bench_function(format!("kernel {statistic:?}"), |b| {
             b.iter(|| stats.add(0, black_box(&row), None).unwrap());
+        });
+    }
+    for statistic in [Statistic::Avg, Statistic::Std { ddof: 0 }] {
+        let mut stats = VectorStats::weighted(statistic);
+        group.bench_function(format!("kernel weighted {statistic:?}"), |b| {
+            b.iter(|| stats.add_weighted(0, black_box(&row), 0.5, None).unwrap());
         });
     }
     group.finish();

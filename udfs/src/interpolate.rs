@@ -11,7 +11,7 @@ use arrow::compute::{cast, take};
 use arrow::datatypes::{DataType, Field, FieldRef, Float64Type};
 use datafusion::common::{Result, ScalarValue, exec_err, plan_err};
 use datafusion::logical_expr::function::{
-    ExpressionArgs, PartitionEvaluatorArgs, WindowUDFFieldArgs,
+    ExpressionArgs, PartitionEvaluatorArgs, WindowFunctionSimplification, WindowUDFFieldArgs,
 };
 use datafusion::logical_expr::{
     ColumnarValue, Documentation, PartitionEvaluator, Signature, Volatility, WindowUDF,
@@ -23,6 +23,7 @@ use datafusion_macros::user_doc;
 use crate::args::{Kind, Parameters, numbers};
 use crate::datafusion_doc;
 use crate::kernels::nearby::{Method, Source, sources};
+use crate::run_window::{self, SameRun};
 use crate::time::nanoseconds;
 use crate::vectors::{Vectors, element_type};
 
@@ -53,7 +54,8 @@ pub fn interpolate() -> WindowUDF {
         (x is NULL) and the rows that know together with UNION ALL. The result has the type of x, \
         and remembers the model of an embedding. Rows must come in order of time; of several known \
         values at one time, the last row counts for rows after it, the first for rows before it. A \
-        row whose time is NULL or NaN gets NULL.",
+        row whose time is NULL or NaN gets NULL. A partition that holds rows of several runs (the \
+        columns subject, session, task, acquisition, direction, run, path differ) is an error.",
     syntax_example = "interpolate(x, time [, method] [, tolerance])",
     sql_example = r"```sql
 -- The word that is being said at each TR, at most 2 s old
@@ -94,7 +96,7 @@ impl WindowUDFImpl for Interpolate {
     }
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
-        PARAMETERS.coerce(types)
+        run_window::coerce_before_keys(PARAMETERS, types, |own| PARAMETERS.coerce(own))
     }
 
     fn field(&self, args: WindowUDFFieldArgs) -> Result<FieldRef> {
@@ -107,8 +109,12 @@ impl WindowUDFImpl for Interpolate {
         }
     }
 
+    fn simplify(&self) -> Option<WindowFunctionSimplification> {
+        Some(run_window::append_keys_in_any_order(PARAMETERS))
+    }
+
     fn expressions(&self, args: ExpressionArgs) -> Vec<Arc<dyn PhysicalExpr>> {
-        args.input_exprs().iter().take(2).cloned().collect()
+        run_window::columns_and_keys(PARAMETERS, &args, 2)
     }
 
     fn partition_evaluator(
@@ -147,6 +153,7 @@ impl WindowUDFImpl for Interpolate {
         Ok(Box::new(Interpolator {
             method,
             tolerance,
+            same_run: run_window::same_run(PARAMETERS, &args),
             result: None,
             next: 0,
         }))
@@ -163,6 +170,7 @@ struct Interpolator {
     method: Method,
     /// In nanoseconds.
     tolerance: Option<i64>,
+    same_run: SameRun,
     /// The result for all rows, made when the first is asked for.
     result: Option<ArrayRef>,
     /// The row that is asked for next.
@@ -171,7 +179,7 @@ struct Interpolator {
 
 impl PartitionEvaluator for Interpolator {
     fn evaluate_all(&mut self, values: &[ArrayRef], _num_rows: usize) -> Result<ArrayRef> {
-        let [x, time] = values else {
+        let [x, time, keys @ ..] = values else {
             return exec_err!("interpolate: it was called without x and time");
         };
         let mut rows = Rows::default();
@@ -179,6 +187,7 @@ impl PartitionEvaluator for Interpolator {
         let times = numbers(&ColumnarValue::Array(Arc::clone(time)))?;
         let nulls = x.logical_nulls();
         for (row, time) in times.iter().enumerate() {
+            self.same_run.check(keys, row)?;
             let Some(at) = time.and_then(nanoseconds) else {
                 continue;
             };

@@ -7,6 +7,7 @@
 
 pub mod args;
 pub mod distance;
+mod grid;
 pub mod hrf_convolve;
 pub mod interpolate;
 pub mod kernels;
@@ -18,6 +19,7 @@ pub mod run_window;
 pub mod time;
 pub mod tr_grid;
 pub mod tr_index;
+pub mod tr_overlap;
 pub mod tr_time;
 pub mod vector_aggregates;
 pub mod vector_concat;

@@ -163,7 +163,7 @@ mod tests {
     fn unknown_names_are_suggested() {
         let error = completed("SELECT 1 FROM t WHERE tr_index(time, tR => 1, strat => 2) > 0");
         assert!(error.unwrap_err().to_string().contains(
-            "tr_index has no argument strat; did you mean start? It takes time, tr, start"
+            "tr_index has no argument strat; did you mean start? It takes time, tr, start, slice_time_ref, before"
         ));
         let error = completed("SELECT tr_index(time, repetition_time => 1)").unwrap_err();
         assert!(

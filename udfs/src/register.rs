@@ -8,8 +8,11 @@ use crate::interpolate::interpolate;
 use crate::mel_spectrogram::mel_spectrogram;
 use crate::power_to_db::power_to_db;
 use crate::tr_index::tr_index;
+use crate::tr_overlap::tr_overlap;
 use crate::tr_time::tr_time;
-use crate::vector_aggregates::{vector_avg, vector_max, vector_min, vector_std, vector_sum};
+use crate::vector_aggregates::{
+    vector_avg, vector_count, vector_max, vector_min, vector_std, vector_sum,
+};
 use crate::vector_concat::vector_concat;
 use crate::vector_normalize::vector_normalize;
 
@@ -19,6 +22,7 @@ pub fn scalars() -> Vec<ScalarUDF> {
         // Time
         tr_index(),
         tr_time(),
+        tr_overlap(),
         // Vectors
         vector_concat(),
         vector_normalize(),
@@ -44,6 +48,7 @@ pub fn aggregates() -> Vec<AggregateUDF> {
         vector_std(),
         vector_min(),
         vector_max(),
+        vector_count(),
         // Response
         // Brain
     ]

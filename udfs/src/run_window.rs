@@ -6,18 +6,23 @@
 //!
 //! ```text
 //! f(x, 1.49)                    OVER (PARTITION BY subject, run ORDER BY tr)
-//! f(x, 1.49, NULL, NULL, 'tr', tr, 'subject', subject, 'run', run)  OVER (…)
+//! f(x, 1.49, NULL, NULL, 'tr', tr, 'subject', subject, 'run', run, 'same session', session)  OVER (…)
 //! ```
 //!
 //! Optional arguments that were left out become NULL, and the keys follow with their
-//! names. The function is the same one, so plans travel to other machines as they are.
-//! The evaluator then asks [`RunCheck`] about each row before it uses it.
+//! names: that of ORDER BY, those of PARTITION BY, and the columns of the input that tell
+//! runs apart ([`RUN_KEYS`]) and are not in PARTITION BY. The function is the same one, so
+//! plans travel to other machines as they are. The evaluator then asks [`RunCheck`] about
+//! each row before it uses it; a window with an order of its own asks [`SameRun`].
+
+mod same_run;
+
+pub use self::same_run::{RUN_KEYS, SameRun, bare, guarded, refusal};
 
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Float32Type, Float64Type, Int64Type};
-use arrow::util::display::array_value_to_string;
 use datafusion::common::{Result, ScalarValue, exec_err, plan_err};
 use datafusion::logical_expr::expr::WindowFunction;
 use datafusion::logical_expr::function::{
@@ -26,8 +31,8 @@ use datafusion::logical_expr::function::{
 use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{Expr, ExprSchemable, cast, lit};
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::expressions::Literal;
 
+use self::same_run::{guards, key_name, label};
 use crate::args::Parameters;
 use crate::time::{bin, nanoseconds, repetition};
 
@@ -37,29 +42,52 @@ use crate::time::{bin, nanoseconds, repetition};
 /// its time in seconds (a float). Calls without ORDER BY, or with a descending one,
 /// stay as they are, and [`RunCheck::try_new`] says what is wrong with them.
 pub fn append_keys(parameters: Parameters) -> WindowFunctionSimplification {
-    Box::new(move |mut call: WindowFunction, info: &SimplifyContext| {
-        let own = parameters.list.len();
-        let params = &mut call.params;
-        if let Some(key) = params.order_by.last()
-            && key.asc
-            && params.args.len() <= own
-        {
-            let key_type = key.expr.get_type(info.schema())?;
-            let tr = if key_type.is_integer() {
-                cast(key.expr.clone(), DataType::Int64)
-            } else {
-                key.expr.clone()
-            };
-            params.args.resize(own, lit(ScalarValue::Null));
-            params.args.extend([lit(key_name(&key.expr)), tr]);
-            for partition in &params.partition_by {
-                params
-                    .args
-                    .extend([lit(key_name(partition)), partition.clone()]);
-            }
+    Box::new(move |call: WindowFunction, info: &SimplifyContext| {
+        match call.params.order_by.last() {
+            Some(key) if key.asc => append(parameters, call, info),
+            _ => Ok(Expr::from(call)),
         }
-        Ok(Expr::from(call))
     })
+}
+
+/// The `simplify` of a window function that looks after the order itself and only must
+/// not mix runs: [`append_keys`] whatever the order.
+pub fn append_keys_in_any_order(parameters: Parameters) -> WindowFunctionSimplification {
+    Box::new(move |call: WindowFunction, info: &SimplifyContext| append(parameters, call, info))
+}
+
+fn append(
+    parameters: Parameters,
+    mut call: WindowFunction,
+    info: &SimplifyContext,
+) -> Result<Expr> {
+    let own = parameters.list.len();
+    let params = &mut call.params;
+    // More arguments are keys: the plan was here before.
+    if params.args.len() <= own {
+        let schema = info.schema();
+        let order_by = params
+            .order_by
+            .iter()
+            .map(|key| key_name(schema, &key.expr));
+        let name = order_by.collect::<Vec<_>>().join(", ");
+        let key = match params.order_by.last() {
+            None => lit(ScalarValue::Null),
+            Some(key) if key.expr.get_type(schema)?.is_integer() => {
+                cast(key.expr.clone(), DataType::Int64)
+            }
+            Some(key) => key.expr.clone(),
+        };
+        let guards = guards(schema, &params.partition_by, params.args.first());
+        params.args.resize(own, lit(ScalarValue::Null));
+        params.args.extend([lit(name), key]);
+        for partition in &params.partition_by {
+            let name = key_name(schema, partition);
+            params.args.extend([lit(name), partition.clone()]);
+        }
+        params.args.extend(guards);
+    }
+    Ok(Expr::from(call))
 }
 
 /// The `coerce_types` of a window function over a run: `coerce` for its own arguments,
@@ -85,24 +113,41 @@ pub fn coerce_before_keys(
 }
 
 /// The `expressions` of a window function over a run whose first argument is the only
-/// column: its evaluator gets the column, the TR key, and the partition's keys.
+/// column: its evaluator gets the column, the TR key, and the other keys.
 pub fn column_and_keys(
     parameters: Parameters,
     args: &ExpressionArgs,
 ) -> Vec<Arc<dyn PhysicalExpr>> {
-    let exprs = args.input_exprs();
-    let keys = exprs.iter().skip(parameters.list.len() + 1).step_by(2);
-    exprs.iter().take(1).chain(keys).cloned().collect()
+    columns_and_keys(parameters, args, 1)
 }
 
-/// Follows the rows of one partition and refuses those that are not the next TR.
+/// The same where the first `columns` arguments are columns.
+pub fn columns_and_keys(
+    parameters: Parameters,
+    args: &ExpressionArgs,
+    columns: usize,
+) -> Vec<Arc<dyn PhysicalExpr>> {
+    let exprs = args.input_exprs();
+    let keys = exprs.iter().skip(parameters.list.len() + 1).step_by(2);
+    exprs.iter().take(columns).chain(keys).cloned().collect()
+}
+
+/// The check that the rows of one partition are of one run, for a function with an order
+/// of its own.
+pub fn same_run(parameters: Parameters, args: &PartitionEvaluatorArgs) -> SameRun {
+    let own = parameters.list.len();
+    let keys = args.input_exprs().get(own..).unwrap_or_default();
+    SameRun::new(parameters.function, keys)
+}
+
+/// Follows the rows of one partition and refuses those that are not the next TR of the
+/// same run.
 #[derive(Debug)]
 pub struct RunCheck {
     function: &'static str,
     /// The repetition time in nanoseconds, where rows are ordered by time.
     tr: Option<i64>,
-    /// The names of the partition's keys.
-    names: Vec<String>,
+    same_run: SameRun,
     previous: Option<i64>,
 }
 
@@ -148,25 +193,25 @@ impl RunCheck {
                 );
             }
         };
-        let names = args.input_exprs().iter().skip(own + 2).step_by(2);
         Ok(Self {
             function,
             tr,
-            names: names.map(label).collect(),
+            same_run: same_run(parameters, args),
             previous: None,
         })
     }
 
-    /// Checks that `row` is the TR after the one before, and returns its number.
-    /// `keys` are the columns that [`column_and_keys`] put after the first.
+    /// Checks that `row` is the TR after the one before, of the same run, and returns its
+    /// number. `keys` are the columns that [`column_and_keys`] put after the first.
     ///
     /// # Errors
-    /// A hole, a TR that occurs twice, a TR that is NULL; the error names the partition
+    /// A row of another run, a hole, a TR that occurs twice, a TR that is NULL; the error names the partition
     /// and the TR.
     pub fn next(&mut self, keys: &[ArrayRef], row: usize) -> Result<i64> {
         let Some((key, _)) = keys.split_first() else {
             return exec_err!("{}: the TR key is missing from the plan", self.function);
         };
+        self.same_run.check(keys, row)?;
         let Some(tr) = self.index(key, row) else {
             return exec_err!(
                 "{}the TR of a row is NULL or not a number; leave such rows out",
@@ -207,21 +252,9 @@ impl RunCheck {
 
     /// `hrf_convolve: subject = 01, run = 1: `, the beginning of an error at `row`.
     pub fn place(&self, keys: &[ArrayRef], row: usize) -> String {
-        let mut place = format!("{}: ", self.function);
-        let columns = keys.iter().skip(1);
-        for (i, (name, column)) in self.names.iter().zip(columns).enumerate() {
-            let value = if column.is_null(row) {
-                "NULL".into()
-            } else {
-                array_value_to_string(column, row).unwrap_or_default()
-            };
-            let comma = if i > 0 { ", " } else { "" };
-            place.push_str(&format!("{comma}{name} = {value}"));
-        }
-        if !self.names.is_empty() {
-            place.push_str(": ");
-        }
-        place
+        let partition = self.same_run.partition(keys, row);
+        let colon = if partition.is_empty() { "" } else { ": " };
+        format!("{}: {partition}{colon}", self.function)
     }
 
     fn index(&self, key: &ArrayRef, row: usize) -> Option<i64> {
@@ -245,19 +278,4 @@ impl RunCheck {
             }
         }
     }
-}
-
-/// A key as people write it: `run`, not `events.run`.
-fn key_name(expr: &Expr) -> String {
-    match expr {
-        Expr::Column(column) => column.name.clone(),
-        other => other.human_display().to_string(),
-    }
-}
-
-fn label(expr: &Arc<dyn PhysicalExpr>) -> String {
-    expr.downcast_ref::<Literal>()
-        .and_then(|literal| literal.value().try_as_str().flatten())
-        .unwrap_or_default()
-        .to_string()
 }

@@ -18,6 +18,12 @@ pub fn repetition(seconds: f64) -> Option<i64> {
     nanoseconds(seconds).filter(|tr| *tr > 0)
 }
 
+/// Where bin 0 begins: `slice_time_ref` (a share of `tr`) after `start`, rounded to
+/// whole nanoseconds. None where it is beyond 292 years.
+pub fn origin(start: i64, tr: i64, slice_time_ref: f64) -> Option<i64> {
+    start.checked_add((slice_time_ref * tr as f64).round() as i64)
+}
+
 /// The index `k` of the half-open bin `[start + k * tr, start + (k + 1) * tr)` that
 /// holds `time`; negative before `start`. All in nanoseconds, `tr` positive.
 /// None where `time - start` overflows.
@@ -79,6 +85,31 @@ mod tests {
             assert_eq!(index(start, seconds), k, "start of volume {k}");
             let before = (k * tr - 1) as f64 / 1e9;
             assert_eq!(index(before, seconds), k - 1, "1 ns before volume {k}");
+        }
+    }
+
+    /// The same with a late start and a moment within the volume: sample `k` is in the bin
+    /// that integer arithmetic says, and every volume's own time is in its bin.
+    #[rstest]
+    fn mixed_rates_off_the_origin(
+        #[values(720_000_000i64, 1_490_000_000, 2_000_000_000)] tr: i64,
+        #[values(25i64, 30)] fps: i64,
+        #[values(0, 2_500_000_000)] start: i64,
+        #[values((0, 4), (1, 4), (2, 4), (4, 4))] (part, whole): (i64, i64),
+    ) {
+        let origin = origin(start, tr, part as f64 / whole as f64).unwrap();
+        assert_eq!(origin, start + tr * part / whole);
+        for k in 0..20_000i64 {
+            let time = (2 * k * 1_000_000_000 + fps) / (2 * fps);
+            let seconds = nanoseconds(k as f64 / fps as f64).unwrap();
+            assert_eq!(
+                bin(seconds, tr, origin),
+                Some((time - origin).div_euclid(tr))
+            );
+            let begin = time_of(k as f64, tr, origin).unwrap();
+            assert_eq!(bin(nanoseconds(begin).unwrap(), tr, origin), Some(k));
+            let before = (k * tr + origin - 1) as f64 / 1e9;
+            assert_eq!(bin(nanoseconds(before).unwrap(), tr, origin), Some(k - 1));
         }
     }
 

@@ -12,11 +12,12 @@ use datafusion::sql::sqlparser::ast::{FunctionArg, FunctionArgExpr, TableFactor}
 
 use crate::tr_time::tr_time;
 
-const NAMES: [&str; 3] = ["n", "tr", "start"];
-const USAGE: &str = "tr_grid(n => …, tr => … [, start => 0])";
+const NAMES: [&str; 4] = ["n", "tr", "start", "slice_time_ref"];
+const USAGE: &str = "tr_grid(n => …, tr => … [, start => 0] [, slice_time_ref => 0])";
 
-/// Plans `tr_grid(n, tr [, start])`: columns `tr` (Int64, from 0 to n - 1) and `time`
-/// (Float64, `start + tr·TR` in seconds, exact as [`tr_time`] has it).
+/// Plans `tr_grid(n, tr [, start] [, slice_time_ref])`: columns `tr` (Int64, from 0 to
+/// n - 1) and `time` (Float64, `start + (tr + slice_time_ref)·TR` in seconds, exact as
+/// [`tr_time`] has it).
 #[derive(Debug)]
 pub struct TrGrid;
 
@@ -45,7 +46,7 @@ impl RelationPlanner for TrGrid {
 }
 
 fn plan(args: &[FunctionArg], context: &mut dyn RelationPlannerContext) -> Result<LogicalPlan> {
-    let mut given: [Option<f64>; 3] = [None; 3];
+    let mut given: [Option<f64>; 4] = [None; 4];
     for (i, arg) in args.iter().enumerate() {
         let (at, value) = match arg {
             FunctionArg::Named { name, arg, .. } => (position(&name.value)?, arg),
@@ -68,7 +69,12 @@ fn plan(args: &[FunctionArg], context: &mut dyn RelationPlannerContext) -> Resul
     let source = context
         .context_provider()
         .get_table_function_source("generate_series", bounds)?;
-    let time = tr_time().call(vec![col("value"), lit(tr), lit(given[2].unwrap_or(0.0))]);
+    let time = tr_time().call(vec![
+        col("value"),
+        lit(tr),
+        lit(given[2].unwrap_or(0.0)),
+        lit(given[3].unwrap_or(0.0)),
+    ]);
     LogicalPlanBuilder::scan("tr_grid", source, None)?
         .project(vec![col("value").alias("tr"), time.alias("time")])?
         .alias("tr_grid")?

@@ -1,9 +1,8 @@
-//! `tr_time(index, tr [, start])`: when a volume starts, the inverse of `tr_index`.
+//! `tr_time(index, tr [, start] [, slice_time_ref])`: the time of a volume, the inverse of `tr_index`.
 
 use std::sync::Arc;
 
-use arrow::array::{Array, Float64Array};
-use arrow::datatypes::{DataType, Field, FieldRef};
+use arrow::datatypes::{DataType, Field, FieldRef, Float64Type};
 use datafusion::common::{Result, exec_datafusion_err};
 use datafusion::logical_expr::{
     ColumnarValue, Documentation, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
@@ -11,18 +10,18 @@ use datafusion::logical_expr::{
 };
 use datafusion_macros::user_doc;
 
-use crate::args::{Kind, Parameters, numbers, result_of, rows_of};
+use crate::args::{Kind, Parameters};
 use crate::datafusion_doc;
-use crate::time;
-use crate::tr_index::{Grid, check_tr_at_planning};
+use crate::{grid, time};
 
 const PARAMETERS: Parameters = Parameters {
     function: "tr_time",
     required: 2,
     list: &[
         ("index", Kind::Number),
-        ("tr", Kind::Number),
-        ("start", Kind::Number),
+        grid::TR,
+        grid::START,
+        grid::SLICE_TIME_REF,
     ],
 };
 
@@ -36,10 +35,11 @@ pub fn tr_time() -> ScalarUDF {
 
 #[user_doc(
     doc_section(label = "Time Functions"),
-    description = "The time in seconds at which fMRI volume `index` starts: `start + index * tr`, \
-multiplied as whole nanoseconds and never accumulated, so `tr_index` of it is `index` again. \
-`index + 0.5` gives the middle of the volume. NULL gives NULL.",
-    syntax_example = "tr_time(index, tr => 1.49 [, start => 0])",
+    description = "The time in seconds for which fMRI volume `index` stands, and at which its bin begins: \
+`start + (index + slice_time_ref) * tr`, multiplied as whole nanoseconds and never accumulated, so `tr_index` of it \
+with the same arguments is `index` again. With `slice_time_ref` left out it is the start of the volume, and \
+`index + 0.5` gives its middle. NULL gives NULL.",
+    syntax_example = "tr_time(index, tr => 1.49 [, start => 0] [, slice_time_ref => 0])",
     sql_example = r#"```sql
 > SELECT tr_time(25, tr => 0.72) AS time;
 +------+
@@ -58,7 +58,12 @@ multiplied as whole nanoseconds and never accumulated, so `tr_index` of it is `i
     ),
     argument(
         name = "start",
-        description = "Time in seconds at which volume 0 starts. Default 0."
+        description = "Time in seconds at which the acquisition of volume 0 starts. Default 0."
+    ),
+    argument(
+        name = "slice_time_ref",
+        description = "The moment for which a volume stands, as a share of the TR from 0 (its start) to 1 (its end). \
+Default 0."
     ),
     related_udf(name = "tr_index")
 )]
@@ -85,30 +90,19 @@ impl ScalarUDFImpl for TrTime {
     }
 
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
-        check_tr_at_planning(&PARAMETERS, &args)?;
+        grid::check_at_planning(&PARAMETERS, &args)?;
         Ok(Arc::new(Field::new(self.name(), DataType::Float64, true)))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let indices = numbers(&args.args[0])?;
-        let grid = Grid::try_new(&PARAMETERS, &args.args)?;
-        let mut times = Float64Array::builder(indices.len());
-        for i in 0..rows_of(&args.args) {
-            let at = if indices.len() == 1 { 0 } else { i };
-            let row = (!indices.is_null(at)).then(|| indices.value(at));
-            let time = match row.zip(grid.at(i)) {
-                None => None,
-                Some((index, (tr, start))) => {
-                    Some(time::time_of(index, tr, start).ok_or_else(|| {
-                        exec_datafusion_err!(
-                            "tr_time: volume {index} starts at no time within 292 years"
-                        )
-                    })?)
-                }
-            };
-            times.append_option(time);
-        }
-        result_of(&args.args, Arc::new(times.finish()))
+        grid::number_of_each_row::<Float64Type>(&PARAMETERS, &args.args, |index, bins| {
+            match time::time_of(index, bins.tr, bins.origin) {
+                Some(time) => Ok(Some(time)),
+                None => Err(exec_datafusion_err!(
+                    "tr_time: volume {index} starts at no time within 292 years"
+                )),
+            }
+        })
     }
 
     fn documentation(&self) -> Option<&Documentation> {

@@ -1,27 +1,23 @@
 //! Aggregates of vectors, element by element: `vector_avg`, `vector_sum`, `vector_std`,
-//! `vector_min`, `vector_max`.
+//! `vector_min`, `vector_max`, `vector_count`.
+
+mod accumulator;
 
 use std::sync::{Arc, LazyLock};
 
-use arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, LargeListArray, PrimitiveArray,
-    UInt64Array,
-};
-use arrow::buffer::{NullBuffer, OffsetBuffer};
-use arrow::datatypes::{DataType, Field, FieldRef, Float32Type, Float64Type, UInt64Type};
-use datafusion::common::{DataFusionError, Result, ScalarValue, exec_datafusion_err, exec_err};
+use arrow::datatypes::{DataType, Field, FieldRef};
+use datafusion::common::{Result, exec_err, plan_err};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::{AggregateOrderSensitivity, format_state_name};
 use datafusion::logical_expr::{
-    Accumulator, AggregateUDF, AggregateUDFImpl, DocSection, Documentation, EmitTo,
-    GroupsAccumulator, Signature, Volatility,
+    Accumulator, AggregateUDF, AggregateUDFImpl, DocSection, Documentation, GroupsAccumulator,
+    Signature, Volatility,
 };
 
+use self::accumulator::State;
 use crate::args::{Kind, Parameters};
-use crate::kernels::vector_stats::{Partial, Statistic, UnequalWidths, VectorStats};
-use crate::vectors::{
-    MODEL_METADATA, VectorBuilder, Vectors, element_type, fits_f32, vector_type, vector_width,
-};
+use crate::kernels::vector_stats::Statistic;
+use crate::vectors::{MODEL_METADATA, vector_type, vector_width};
 
 /// The aggregate `vector_avg`.
 pub fn vector_avg() -> AggregateUDF {
@@ -48,7 +44,12 @@ pub fn vector_max() -> AggregateUDF {
     VectorAggregate::udaf(&MAX)
 }
 
-/// What tells the five apart.
+/// The aggregate `vector_count`.
+pub fn vector_count() -> AggregateUDF {
+    VectorAggregate::udaf(&COUNT)
+}
+
+/// What tells the six apart.
 #[derive(Debug)]
 struct Function {
     parameters: Parameters,
@@ -56,48 +57,51 @@ struct Function {
     documentation: LazyLock<Documentation>,
 }
 
+const VECTOR: (&str, Kind) = ("vector", Kind::Vector);
+const WEIGHT: (&str, Kind) = ("weight", Kind::Number);
+const DDOF: (&str, Kind) = ("ddof", Kind::Integer);
+
 static AVG: Function = Function {
-    parameters: one_vector("vector_avg"),
+    parameters: parameters("vector_avg", &[VECTOR, WEIGHT]),
     statistic: Statistic::Avg,
     documentation: LazyLock::new(|| {
         document(
             "The mean vector of a group, element by element, for instance of the video frames within a volume. \
-Sums are kept in double precision.",
-            "vector_avg(vector)",
+With `weight` it is `sum(weight * x) / sum(weight)`, for instance of the words that overlap a volume, weighted by \
+the overlap that `tr_overlap` gives; an element without any weight is NULL. Sums are kept in double precision.",
+            "vector_avg(vector [, weight])",
         )
     }),
 };
 
 static SUM: Function = Function {
-    parameters: one_vector("vector_sum"),
+    parameters: parameters("vector_sum", &[VECTOR, WEIGHT]),
     statistic: Statistic::Sum,
     documentation: LazyLock::new(|| {
         document(
-            "The sum of the vectors of a group, element by element, kept in double precision.",
-            "vector_sum(vector)",
+            "The sum of the vectors of a group, element by element, kept in double precision; with `weight`, \
+of `weight * x`.",
+            "vector_sum(vector [, weight])",
         )
     }),
 };
 
 static STD: Function = Function {
-    parameters: Parameters {
-        function: "vector_std",
-        required: 1,
-        list: &[("vector", Kind::Vector), ("ddof", Kind::Integer)],
-    },
+    parameters: parameters("vector_std", &[VECTOR, DDOF, WEIGHT]),
     statistic: Statistic::Std { ddof: 0 },
     documentation: LazyLock::new(|| {
         document(
             "The standard deviation of the vectors of a group, element by element. As in NumPy the divisor is \
 `n - ddof` with `ddof` 0; SQL's `stddev` and nilearn's z-scores are those of `ddof => 1`. An element \
-of which the group has no more than `ddof` values is NULL.",
-            "vector_std(vector [, ddof => 0])",
+of which the group has no more than `ddof` values is NULL. With `weight` it is the root of the weighted mean of the squared \
+distances from the weighted mean, and `ddof` must be 0.",
+            "vector_std(vector [, ddof => 0] [, weight])",
         )
     }),
 };
 
 static MIN: Function = Function {
-    parameters: one_vector("vector_min"),
+    parameters: parameters("vector_min", &[VECTOR]),
     statistic: Statistic::Min,
     documentation: LazyLock::new(|| {
         document(
@@ -108,7 +112,7 @@ static MIN: Function = Function {
 };
 
 static MAX: Function = Function {
-    parameters: one_vector("vector_max"),
+    parameters: parameters("vector_max", &[VECTOR]),
     statistic: Statistic::Max,
     documentation: LazyLock::new(|| {
         document(
@@ -118,29 +122,54 @@ static MAX: Function = Function {
     }),
 };
 
-const fn one_vector(function: &'static str) -> Parameters {
+static COUNT: Function = Function {
+    parameters: parameters("vector_count", &[VECTOR]),
+    statistic: Statistic::Count,
+    documentation: LazyLock::new(|| {
+        let what = "How many values each element of a group's vectors had: the number of samples behind an element of \
+`vector_avg` and its kin. NULL vectors are left out, missing (NULL) elements too; NaN is a value. \
+(`count(vector)` counts the vectors that are not NULL, `count(*)` the rows.) The vectors of one group must have one width. \
+The result is a list of Int64 of the same width; a group without vectors gives zeros where the input is a FixedSizeList, \
+else NULL, since the width is not known.";
+        Documentation::builder(section(), what, "vector_count(vector)")
+            .with_argument("vector", "A list of numbers of any list type.")
+            .build()
+    }),
+};
+
+const fn parameters(function: &'static str, list: &'static [(&'static str, Kind)]) -> Parameters {
     Parameters {
         function,
         required: 1,
-        list: &[("vector", Kind::Vector)],
+        list,
+    }
+}
+
+fn section() -> DocSection {
+    DocSection {
+        include: true,
+        label: "Vector Functions",
+        description: None,
     }
 }
 
 fn document(what: &str, syntax: &str) -> Documentation {
     let rules = "NULL vectors are left out, missing (NULL) elements too; NaN is a value, and gives NaN. \
 The vectors of one group must have one width. The result is a `FixedSizeList<Float32>` where the \
-input is a FixedSizeList, else a `List<Float32>`; a group without vectors gives NULL.";
-    let section = DocSection {
-        include: true,
-        label: "Vector Functions",
-        description: None,
-    };
-    let builder = Documentation::builder(section, format!("{what} {rules}"), syntax)
+input is a FixedSizeList, else a `List<Float32>`; a group without vectors gives NULL. How many vectors \
+a group had is `count(vector)`, and how many values an element had `vector_count(vector)`.";
+    let mut builder = Documentation::builder(section(), format!("{what} {rules}"), syntax)
         .with_argument("vector", "A list of numbers of any list type.");
     if syntax.contains("ddof") {
-        return builder
-            .with_argument("ddof", "What to subtract from n in the divisor. Default 0.")
-            .build();
+        builder =
+            builder.with_argument("ddof", "What to subtract from n in the divisor. Default 0.");
+    }
+    if syntax.contains("weight") {
+        builder = builder.with_argument(
+            "weight",
+            "How much the row counts: a number from 0; a negative, infinite or NaN one is an error. Where it is NULL the row \
+is left out; where it is 0 the row adds nothing, not even NaN. Default: all rows count the same.",
+        );
     }
     builder.build()
 }
@@ -173,27 +202,47 @@ impl VectorAggregate {
         })
     }
 
+    /// Where the weights stand among arguments of these types, if they were given.
+    fn weight<'a>(&self, types: impl IntoIterator<Item = &'a DataType>) -> Option<usize> {
+        let list = self.function.parameters.list;
+        let at = list.iter().position(|parameter| *parameter == WEIGHT)?;
+        let given = types.into_iter().nth(at)?;
+        (!given.is_null()).then_some(at)
+    }
+
     fn state_of(&self, args: &AccumulatorArgs) -> Result<State> {
         if args.is_distinct {
             return exec_err!("{} does not take DISTINCT", self.name());
         }
+        let weight = self.weight(args.expr_fields.iter().map(|field| field.data_type()));
         let mut statistic = self.function.statistic;
         if let Statistic::Std { ddof } = &mut statistic {
             let given = self.function.parameters.of_expressions(args.exprs)?;
-            *ddof = given.usize("ddof")?.unwrap_or(0);
+            *ddof = given.usize(DDOF.0)?.unwrap_or(0);
+            if *ddof > 0 && weight.is_some() {
+                return plan_err!(
+                    "vector_std: with weight, ddof must be 0, not {ddof}: weights do not say how many \
+                     values there are"
+                );
+            }
         }
-        Ok(State {
-            function: self.function.parameters.function,
+        let width = vector_width(args.return_field.data_type());
+        Ok(State::new(
+            self.name_of_function(),
             statistic,
-            width: vector_width(args.return_field.data_type()),
-            stats: VectorStats::new(statistic),
-        })
+            width,
+            weight,
+        ))
+    }
+
+    fn name_of_function(&self) -> &'static str {
+        self.function.parameters.function
     }
 }
 
 impl AggregateUDFImpl for VectorAggregate {
     fn name(&self) -> &str {
-        self.function.parameters.function
+        self.name_of_function()
     }
 
     fn signature(&self) -> &Signature {
@@ -201,24 +250,37 @@ impl AggregateUDFImpl for VectorAggregate {
     }
 
     fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
-        self.function.parameters.coerce(arg_types)
+        let mut types = self.function.parameters.coerce(arg_types)?;
+        if let Some(weight) = self.weight(&types) {
+            types[weight] = DataType::Float64;
+        }
+        Ok(types)
     }
 
     fn return_type(&self, arg_types: &[DataType]) -> Result<DataType> {
-        Ok(vector_type(arg_types.first().and_then(vector_width)))
+        let width = arg_types.first().and_then(vector_width);
+        Ok(match self.function.statistic {
+            Statistic::Count => accumulator::counts_type(width),
+            _ => vector_type(width),
+        })
     }
 
     /// What the field remembers holds for the result as well, its shape for instance;
-    /// but a standard deviation is no point in an embedding model's space.
+    /// but a standard deviation or a count is no point in an embedding model's space.
     fn return_field(&self, arg_fields: &[FieldRef]) -> Result<FieldRef> {
+        let types: Vec<DataType> = arg_fields.iter().map(|f| f.data_type().clone()).collect();
         let vector = arg_fields.first();
-        let width = vector.and_then(|field| vector_width(field.data_type()));
         let mut metadata = vector.map(|f| f.metadata().clone()).unwrap_or_default();
-        if matches!(self.function.statistic, Statistic::Std { .. }) {
-            metadata.remove(MODEL_METADATA);
+        match self.function.statistic {
+            Statistic::Std { .. } => {
+                metadata.remove(MODEL_METADATA);
+            }
+            // An extension type says of what its elements are.
+            Statistic::Count => metadata.clear(),
+            _ => {}
         }
-        let field = Field::new(self.name(), vector_type(width), true).with_metadata(metadata);
-        Ok(Arc::new(field))
+        let field = Field::new(self.name(), self.return_type(&types)?, true);
+        Ok(Arc::new(field.with_metadata(metadata)))
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
@@ -235,6 +297,10 @@ impl AggregateUDFImpl for VectorAggregate {
         ];
         if matches!(self.function.statistic, Statistic::Std { .. }) {
             fields.push(list("squares", DataType::Float64));
+        }
+        let types = args.input_fields.iter().map(|field| field.data_type());
+        if self.weight(types).is_some() {
+            fields.push(list("weights", DataType::Float64));
         }
         Ok(fields)
     }
@@ -260,210 +326,5 @@ impl AggregateUDFImpl for VectorAggregate {
 
     fn documentation(&self) -> Option<&Documentation> {
         Some(&self.function.documentation)
-    }
-}
-
-/// The accumulator of many groups, and of one.
-#[derive(Debug)]
-struct State {
-    function: &'static str,
-    statistic: Statistic,
-    /// The width of every vector, where the type says it.
-    width: Option<usize>,
-    stats: VectorStats,
-}
-
-impl State {
-    /// Adds the rows of `column` to the groups that `group_of` gives, if any.
-    fn add(&mut self, column: &ArrayRef, group_of: impl Fn(usize) -> Option<usize>) -> Result<()> {
-        if element_type(column.data_type()).is_some_and(fits_f32) {
-            self.add_as::<Float32Type>(column, group_of)
-        } else {
-            self.add_as::<Float64Type>(column, group_of)
-        }
-    }
-
-    fn add_as<T>(
-        &mut self,
-        column: &ArrayRef,
-        group_of: impl Fn(usize) -> Option<usize>,
-    ) -> Result<()>
-    where
-        T: ArrowPrimitiveType,
-        T::Native: Into<f64>,
-    {
-        let vectors = Vectors::<T>::try_new(self.function, column)?;
-        for i in 0..vectors.len() {
-            if let (Some(group), Some(row)) = (group_of(i), vectors.row(i)) {
-                let missing: Option<NullBuffer> = vectors.missing(i);
-                let present = missing.as_ref().map(|m| |i: usize| m.is_valid(i));
-                self.stats
-                    .add(group, row, present.as_ref().map(|p| p as _))
-                    .map_err(|widths| self.unequal(&widths))?;
-            }
-        }
-        Ok(())
-    }
-
-    fn merge(&mut self, states: &[ArrayRef], group_of: impl Fn(usize) -> usize) -> Result<()> {
-        let rows = states[0].as_primitive::<UInt64Type>();
-        for i in 0..rows.len() {
-            let partial = Partial {
-                rows: rows.value(i),
-                missing: stretch::<UInt64Type>(&states[1], i),
-                values: stretch::<Float64Type>(&states[2], i),
-                squares: states
-                    .get(3)
-                    .map_or(&[], |squares| stretch::<Float64Type>(squares, i)),
-            };
-            self.stats
-                .merge(group_of(i), partial)
-                .map_err(|widths| self.unequal(&widths))?;
-        }
-        Ok(())
-    }
-
-    fn results(&self, stats: &VectorStats) -> Result<ArrayRef> {
-        let mut column = VectorBuilder::new(self.function, self.width, stats.groups());
-        for group in 0..stats.groups() {
-            match stats.result(group) {
-                None => column.append_null(),
-                Some(elements) => column.append_options(elements.len(), elements)?,
-            }
-        }
-        column.finish()
-    }
-
-    fn states(&self, stats: &VectorStats) -> Result<Vec<ArrayRef>> {
-        let partials: Vec<Partial> = (0..stats.groups()).map(|g| stats.partial(g)).collect();
-        let rows = UInt64Array::from_iter_values(partials.iter().map(|p| p.rows));
-        let mut states: Vec<ArrayRef> = vec![
-            Arc::new(rows),
-            lists::<UInt64Type>(partials.iter().map(|p| p.missing))?,
-            lists::<Float64Type>(partials.iter().map(|p| p.values))?,
-        ];
-        if matches!(self.statistic, Statistic::Std { .. }) {
-            states.push(lists::<Float64Type>(partials.iter().map(|p| p.squares))?);
-        }
-        Ok(states)
-    }
-
-    fn unequal(&self, UnequalWidths(one, other): &UnequalWidths) -> DataFusionError {
-        exec_datafusion_err!(
-            "{}: a group holds vectors of {one} and of {other} elements; group by what tells them apart \
-             (subject, file), or bring them to one width first",
-            self.function
-        )
-    }
-}
-
-fn stretch<T: ArrowPrimitiveType>(lists: &ArrayRef, i: usize) -> &[T::Native] {
-    let lists = lists.as_list::<i64>();
-    let offsets = lists.value_offsets();
-    let values = lists.values().as_primitive::<T>().values();
-    &values[offsets[i] as usize..offsets[i + 1] as usize]
-}
-
-fn lists<'a, T: ArrowPrimitiveType>(
-    rows: impl Iterator<Item = &'a [T::Native]> + Clone,
-) -> Result<ArrayRef> {
-    let offsets = OffsetBuffer::from_lengths(rows.clone().map(<[_]>::len));
-    let mut values = Vec::with_capacity(rows.clone().map(<[_]>::len).sum());
-    rows.for_each(|row| values.extend_from_slice(row));
-    Ok(Arc::new(LargeListArray::try_new(
-        Arc::new(Field::new_list_field(T::DATA_TYPE, false)),
-        offsets,
-        Arc::new(PrimitiveArray::<T>::new(values.into(), None)),
-        None,
-    )?))
-}
-
-fn taken(stats: &mut VectorStats, emit_to: EmitTo) -> VectorStats {
-    match emit_to {
-        EmitTo::All => stats.split_first(stats.groups()),
-        EmitTo::First(n) => stats.split_first(n),
-    }
-}
-
-impl GroupsAccumulator for State {
-    fn update_batch(
-        &mut self,
-        values: &[ArrayRef],
-        group_indices: &[usize],
-        opt_filter: Option<&BooleanArray>,
-        total_num_groups: usize,
-    ) -> Result<()> {
-        self.stats.resize(total_num_groups);
-        self.add(&values[0], |i| {
-            let keep = opt_filter.is_none_or(|filter| filter.is_valid(i) && filter.value(i));
-            keep.then(|| group_indices[i])
-        })
-    }
-
-    fn merge_batch(
-        &mut self,
-        values: &[ArrayRef],
-        group_indices: &[usize],
-        total_num_groups: usize,
-    ) -> Result<()> {
-        self.stats.resize(total_num_groups);
-        self.merge(values, |i| group_indices[i])
-    }
-
-    fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
-        let stats = taken(&mut self.stats, emit_to);
-        self.results(&stats)
-    }
-
-    fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
-        let stats = taken(&mut self.stats, emit_to);
-        self.states(&stats)
-    }
-
-    fn convert_to_state(
-        &self,
-        values: &[ArrayRef],
-        opt_filter: Option<&BooleanArray>,
-    ) -> Result<Vec<ArrayRef>> {
-        let mut rows = Self {
-            function: self.function,
-            statistic: self.statistic,
-            width: self.width,
-            stats: VectorStats::new(self.statistic),
-        };
-        let groups: Vec<usize> = (0..values[0].len()).collect();
-        GroupsAccumulator::update_batch(&mut rows, values, &groups, opt_filter, groups.len())?;
-        rows.states(&rows.stats)
-    }
-
-    fn size(&self) -> usize {
-        self.stats.size()
-    }
-}
-
-impl Accumulator for State {
-    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        self.add(&values[0], |_| Some(0))
-    }
-
-    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        self.merge(states, |_| 0)
-    }
-
-    fn evaluate(&mut self) -> Result<ScalarValue> {
-        self.stats.resize(1);
-        ScalarValue::try_from_array(&self.results(&self.stats)?, 0)
-    }
-
-    fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        self.stats.resize(1);
-        self.states(&self.stats)?
-            .iter()
-            .map(|state| ScalarValue::try_from_array(state, 0))
-            .collect()
-    }
-
-    fn size(&self) -> usize {
-        size_of_val(self) + self.stats.size()
     }
 }

@@ -1,4 +1,5 @@
-//! Running statistics of vectors by group: sum, mean, standard deviation, minimum, maximum.
+//! Running statistics of vectors by group: sum, mean, standard deviation, minimum, maximum,
+//! and the number of values. Sum, mean and standard deviation may be weighted.
 //!
 //! The state of all groups lies in flat `f64` buffers, one stretch of `width` values a
 //! group, so that adding a row is one pass over two slices. Groups may differ in
@@ -17,6 +18,8 @@ pub enum Statistic {
     Min,
     /// Largest value.
     Max,
+    /// Number of values that were there; read it by [`VectorStats::counts`].
+    Count,
 }
 
 /// Two rows of one group have these widths.
@@ -27,6 +30,7 @@ pub struct UnequalWidths(pub usize, pub usize);
 #[derive(Debug)]
 pub struct VectorStats {
     statistic: Statistic,
+    weighted: bool,
     groups: Vec<Group>,
     /// The sum (Avg, Sum), the mean (Std), the least or the greatest value so far.
     values: Vec<f64>,
@@ -34,6 +38,8 @@ pub struct VectorStats {
     squares: Vec<f64>,
     /// How many rows missed the element. Empty until one does.
     missing: Vec<u64>,
+    /// Weighted only: the sum of the weights with which the element was there.
+    weights: Vec<f64>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -55,6 +61,8 @@ pub struct Partial<'a> {
     pub squares: &'a [f64],
     /// Missing counts; empty if nothing was missing.
     pub missing: &'a [u64],
+    /// Sums of weights; empty unless rows are weighted.
+    pub weights: &'a [f64],
 }
 
 impl VectorStats {
@@ -62,10 +70,21 @@ impl VectorStats {
     pub fn new(statistic: Statistic) -> Self {
         Self {
             statistic,
+            weighted: false,
             groups: Vec::new(),
             values: Vec::new(),
             squares: Vec::new(),
             missing: Vec::new(),
+            weights: Vec::new(),
+        }
+    }
+
+    /// No groups yet, and rows come by [`Self::add_weighted`]. The standard deviation is
+    /// that of the population, whatever its `ddof`.
+    pub fn weighted(statistic: Statistic) -> Self {
+        Self {
+            weighted: true,
+            ..Self::new(statistic)
         }
     }
 
@@ -107,9 +126,10 @@ impl VectorStats {
                 Statistic::Std { .. } => {
                     let share = 1.0 / rows as f64;
                     for ((mean, x), square) in elements.zip(&mut self.squares[stretch]) {
-                        deviate(mean, square, x, share);
+                        deviate(mean, square, x, 1.0, share);
                     }
                 }
+                Statistic::Count => {}
             }
             return Ok(());
         }
@@ -126,7 +146,68 @@ impl VectorStats {
                 Statistic::Max => raise(value, x),
                 Statistic::Std { .. } => {
                     let share = 1.0 / (rows - *missing) as f64;
-                    deviate(value, &mut self.squares[start + i], x, share);
+                    deviate(value, &mut self.squares[start + i], x, 1.0, share);
+                }
+                Statistic::Count => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds a row that counts `weight` times, a finite number from 0. Weight 0 adds
+    /// nothing, not even NaN, but the row was there.
+    ///
+    /// # Errors
+    /// When an earlier row of the group has another width.
+    pub fn add_weighted<V: Copy + Into<f64>>(
+        &mut self,
+        group: usize,
+        row: &[V],
+        weight: f64,
+        present: Option<&dyn Fn(usize) -> bool>,
+    ) -> Result<(), UnequalWidths> {
+        let Group { start, .. } = self.grow(group, row.len(), 1)?;
+        if present.is_some() {
+            self.missing.resize(self.values.len(), 0);
+        }
+        let stretch = start..start + row.len();
+        if let Some(present) = present {
+            let missing = self.missing[stretch.clone()].iter_mut().enumerate();
+            missing.for_each(|(i, missing)| *missing += u64::from(!present(i)));
+        }
+        if weight == 0.0 {
+            return Ok(());
+        }
+        let values = self.values[stretch.clone()].iter_mut();
+        let totals = self.weights[stretch.clone()].iter_mut();
+        let elements = values.zip(totals).zip(row.iter().map(|x| (*x).into()));
+        let there = |i: usize| present.is_none_or(|present| present(i));
+        match self.statistic {
+            Statistic::Avg | Statistic::Sum if present.is_none() => {
+                for ((sum, total), x) in elements {
+                    *total += weight;
+                    *sum += weight * x;
+                }
+            }
+            Statistic::Std { .. } => {
+                let squares = self.squares[stretch].iter_mut();
+                for (i, (((mean, total), x), square)) in elements.zip(squares).enumerate() {
+                    if there(i) {
+                        *total += weight;
+                        deviate(mean, square, x, weight, weight / *total);
+                    }
+                }
+            }
+            statistic => {
+                for (i, ((value, total), x)) in elements.enumerate() {
+                    if there(i) {
+                        *total += weight;
+                        match statistic {
+                            Statistic::Min => lower(value, x),
+                            Statistic::Max => raise(value, x),
+                            _ => *value += weight * x,
+                        }
+                    }
                 }
             }
         }
@@ -152,15 +233,16 @@ impl VectorStats {
                 Statistic::Avg | Statistic::Sum => *value += theirs,
                 Statistic::Min => lower(value, *theirs),
                 Statistic::Max => raise(value, *theirs),
+                Statistic::Count => {}
                 Statistic::Std { .. } => {
-                    let mut ours = rows_before as f64;
-                    if let Some(missing) = self.missing.get(start + i) {
-                        ours -= *missing as f64;
-                    }
-                    let mut count = partial.rows as f64;
-                    if let Some(missing) = partial.missing.get(i) {
-                        count -= *missing as f64;
-                    }
+                    let (ours, count) = match partial.weights.get(i) {
+                        Some(weight) => (self.weights[start + i], *weight),
+                        None => {
+                            let ours = self.missing.get(start + i).unwrap_or(&0);
+                            let theirs = partial.missing.get(i).unwrap_or(&0);
+                            ((rows_before - ours) as f64, (partial.rows - theirs) as f64)
+                        }
+                    };
                     if count > 0.0 {
                         // Chan, Golub and LeVeque 1983: the pairwise update.
                         let delta = theirs - *value;
@@ -175,24 +257,40 @@ impl VectorStats {
         for (ours, theirs) in ours.zip(partial.missing) {
             *ours += theirs;
         }
+        let ours = self.weights.iter_mut().skip(start);
+        for (ours, theirs) in ours.zip(partial.weights) {
+            *ours += theirs;
+        }
         Ok(())
     }
 
-    /// The result of `group`, None for an element that too few rows had; None as a
-    /// whole if the group got no row.
+    /// The number of values that each element of `group` had; None if the group got no row.
+    pub fn counts(&self, group: usize) -> Option<impl ExactSizeIterator<Item = u64>> {
+        let Group { start, width, rows } = *self.groups.get(group)?;
+        let missing = move |at| self.missing.get(at).unwrap_or(&0);
+        (rows > 0).then(|| (start..start + width).map(move |at| rows - missing(at)))
+    }
+
+    /// The result of `group`, None for an element that too few rows had, or rows of too
+    /// little weight; None as a whole if the group got no row.
     pub fn result(&self, group: usize) -> Option<impl ExactSizeIterator<Item = Option<f32>>> {
         let Group { start, width, rows } = *self.groups.get(group)?;
         (rows > 0).then(|| {
             (start..start + width).map(move |at| {
                 let count = rows - self.missing.get(at).unwrap_or(&0);
                 let value = self.values[at];
+                let weight = self.weights.get(at).copied().unwrap_or(count as f64);
+                let over = |divisor: f64| (divisor > 0.0).then_some(divisor);
                 let result = match self.statistic {
-                    Statistic::Avg => value / count as f64,
+                    Statistic::Avg => value / over(weight)?,
+                    Statistic::Std { .. } if self.weighted => {
+                        (self.squares[at] / over(weight)?).sqrt()
+                    }
                     Statistic::Std { ddof } => {
-                        let divisor = count.checked_sub(ddof as u64).filter(|n| *n > 0)?;
-                        (self.squares[at] / divisor as f64).sqrt()
+                        (self.squares[at] / over(weight - ddof as f64)?).sqrt()
                     }
                     Statistic::Sum | Statistic::Min | Statistic::Max => value,
+                    Statistic::Count => weight,
                 };
                 (count > 0).then_some(result as f32)
             })
@@ -207,14 +305,16 @@ impl VectorStats {
             rows,
             values: &self.values[stretch.clone()],
             squares: self.squares.get(stretch.clone()).unwrap_or_default(),
-            missing: self.missing.get(stretch).unwrap_or_default(),
+            missing: self.missing.get(stretch.clone()).unwrap_or_default(),
+            weights: self.weights.get(stretch).unwrap_or_default(),
         }
     }
 
     /// Takes the first `n` groups out; the others move to the front.
     pub fn split_first(&mut self, n: usize) -> Self {
         if n >= self.groups.len() {
-            return std::mem::replace(self, Self::new(self.statistic));
+            let empty = self.empty();
+            return std::mem::replace(self, empty);
         }
         let head = self.gather(0..n);
         *self = self.gather(n..self.groups.len());
@@ -224,18 +324,29 @@ impl VectorStats {
     /// The bytes allocated.
     pub fn size(&self) -> usize {
         self.groups.capacity() * size_of::<Group>()
-            + (self.values.capacity() + self.squares.capacity() + self.missing.capacity())
+            + (self.values.capacity()
+                + self.squares.capacity()
+                + self.missing.capacity()
+                + self.weights.capacity())
                 * size_of::<f64>()
     }
 
+    fn empty(&self) -> Self {
+        match self.weighted {
+            true => Self::weighted(self.statistic),
+            false => Self::new(self.statistic),
+        }
+    }
+
     fn gather(&self, groups: std::ops::Range<usize>) -> Self {
-        let mut gathered = Self::new(self.statistic);
+        let mut gathered = self.empty();
         for group in groups {
             let Partial {
                 rows,
                 values,
                 squares,
                 missing,
+                weights,
             } = self.partial(group);
             gathered.groups.push(Group {
                 start: gathered.values.len(),
@@ -245,6 +356,7 @@ impl VectorStats {
             gathered.values.extend_from_slice(values);
             gathered.squares.extend_from_slice(squares);
             gathered.missing.extend_from_slice(missing);
+            gathered.weights.extend_from_slice(weights);
         }
         gathered
     }
@@ -267,6 +379,9 @@ impl VectorStats {
             if matches!(self.statistic, Statistic::Std { .. }) {
                 self.squares.resize(end, 0.0);
             }
+            if self.weighted {
+                self.weights.resize(end, 0.0);
+            }
             if !self.missing.is_empty() {
                 self.missing.resize(end, 0);
             }
@@ -288,123 +403,13 @@ fn raise(most: &mut f64, x: f64) {
     *most = if x > *most || x.is_nan() { x } else { *most };
 }
 
-/// Welford's update; `share` is one over the count with `x`.
-fn deviate(mean: &mut f64, square: &mut f64, x: f64, share: f64) {
+/// Welford's update with `x` counted `weight` times (West 1979); `share` is that over
+/// the total with `x`.
+fn deviate(mean: &mut f64, square: &mut f64, x: f64, weight: f64, share: f64) {
     let delta = x - *mean;
     *mean += delta * share;
-    *square += delta * (x - *mean);
+    *square += weight * delta * (x - *mean);
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const ALL: [Statistic; 6] = [
-        Statistic::Avg,
-        Statistic::Sum,
-        Statistic::Std { ddof: 0 },
-        Statistic::Std { ddof: 1 },
-        Statistic::Min,
-        Statistic::Max,
-    ];
-
-    fn row() -> impl Strategy<Value = Vec<Option<f64>>> {
-        prop::collection::vec(prop::option::weighted(0.9, -1e3f64..1e3), 3)
-    }
-
-    fn add(stats: &mut VectorStats, group: usize, row: &[Option<f64>]) {
-        let values: Vec<f64> = row.iter().map(|x| x.unwrap_or(99.0)).collect();
-        let present = |i: usize| row[i].is_some();
-        let whole = row.iter().all(Option::is_some);
-        let present: Option<&dyn Fn(usize) -> bool> = if whole { None } else { Some(&present) };
-        stats.add(group, &values, present).unwrap();
-    }
-
-    fn result(stats: &VectorStats, group: usize) -> Option<Vec<Option<f32>>> {
-        stats.result(group).map(Iterator::collect)
-    }
-
-    /// The textbook, two passes.
-    fn expected(statistic: Statistic, column: &[f64]) -> Option<f64> {
-        let n = column.len() as f64;
-        let sum: f64 = column.iter().sum();
-        let squares: f64 = column.iter().map(|x| (x - sum / n).powi(2)).sum();
-        match statistic {
-            _ if column.is_empty() => None,
-            Statistic::Avg => Some(sum / n),
-            Statistic::Sum => Some(sum),
-            Statistic::Std { ddof } if column.len() <= ddof => None,
-            Statistic::Std { ddof } => Some((squares / (n - ddof as f64)).sqrt()),
-            Statistic::Min => column.iter().copied().reduce(f64::min),
-            Statistic::Max => column.iter().copied().reduce(f64::max),
-        }
-    }
-
-    proptest! {
-        /// Every statistic is the textbook's, whatever the order of the rows, what is
-        /// missing, and where the rows were split between partial states.
-        #[test]
-        fn whole_parts_and_textbook_agree(
-            rows in prop::collection::vec(row(), 1..20),
-            cut in 0usize..20,
-        ) {
-            let cut = cut.min(rows.len());
-            for statistic in ALL {
-                let mut whole = VectorStats::new(statistic);
-                rows.iter().for_each(|row| add(&mut whole, 1, row));
-
-                let mut backwards = VectorStats::new(statistic);
-                rows.iter().rev().for_each(|row| add(&mut backwards, 0, row));
-
-                let mut parts = VectorStats::new(statistic);
-                for part in [&rows[cut..], &rows[..cut]] {
-                    let mut stats = VectorStats::new(statistic);
-                    stats.resize(1);
-                    part.iter().for_each(|row| add(&mut stats, 0, row));
-                    parts.merge(0, stats.partial(0)).unwrap();
-                }
-
-                prop_assert!(whole.result(0).is_none());
-                for stats in [(&whole, 1), (&backwards, 0), (&parts, 0)] {
-                    let got = result(stats.0, stats.1).unwrap();
-                    for i in 0..3 {
-                        let column: Vec<f64> = rows.iter().filter_map(|row| row[i]).collect();
-                        match (got[i], expected(statistic, &column)) {
-                            (Some(g), Some(w)) => prop_assert!(
-                                (f64::from(g) - w).abs() <= 1e-3 + 1e-6 * w.abs(),
-                                "{statistic:?}: {g} {w}"
-                            ),
-                            (g, w) => prop_assert_eq!(g.is_some(), w.is_some()),
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn nan_stays() {
-        for statistic in ALL {
-            let mut stats = VectorStats::new(statistic);
-            for x in [1.0f32, f32::NAN, 2.0] {
-                stats.add(0, &[x], None).unwrap();
-            }
-            assert!(result(&stats, 0).unwrap()[0].unwrap().is_nan());
-        }
-    }
-
-    #[test]
-    fn widths_may_differ_between_groups_only() {
-        let mut stats = VectorStats::new(Statistic::Avg);
-        stats.add(1, &[1.0, 2.0], None).unwrap();
-        stats.add(0, &[5.0], None).unwrap();
-        assert_eq!(stats.add(1, &[1.0], None), Err(UnequalWidths(2, 1)));
-
-        let head = stats.split_first(1);
-        assert_eq!(result(&head, 0), Some(vec![Some(5.0)]));
-        assert_eq!(stats.groups(), 1);
-        stats.add(0, &[3.0, 4.0], None).unwrap();
-        assert_eq!(result(&stats, 0), Some(vec![Some(2.0), Some(3.0)]));
-    }
-}
+mod tests;

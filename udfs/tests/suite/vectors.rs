@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, FixedSizeListArray, Float32Array, Int64Array, RecordBatch};
-use arrow::datatypes::{DataType, Field, Float32Type, Float64Type, Schema};
+use arrow::datatypes::{DataType, Field, Float32Type, Float64Type, Int64Type, Schema};
 use arrow::util::pretty::pretty_format_batches;
 use datafusion::datasource::MemTable;
 use datafusion::prelude::{SessionConfig, SessionContext};
@@ -218,4 +218,42 @@ fn documentation_is_complete() {
             "{name} is in section {label}"
         );
     }
+}
+
+/// Weighted aggregates are the sums that define them, in one stage and in two.
+#[tokio::test]
+async fn weights() {
+    let ctx = context();
+    table(&ctx, &[], "t");
+    let w = "CASE WHEN v[1] > 90 THEN NULL ELSE CAST(v[2] AS DOUBLE) / 7 END";
+    let source = format!("(SELECT g, v, {w} AS w FROM t)");
+    for group in ["GROUP BY g ORDER BY g", ""] {
+        let sql = format!(
+            "SELECT vector_avg(v, w) AS avg, vector_sum(v, w) AS sum, vector_std(v, 0, w) AS std,
+                    sum(w), sum(CASE WHEN w IS NOT NULL THEN w * v[3] END), sum(w * v[3] * v[3]), vector_count(v) AS n, count(v)
+             FROM {source} {group}"
+        );
+        let rows = collect(&ctx, &sql).await;
+        for i in 0..rows.num_rows() {
+            let third = |column: usize| {
+                let row = rows.column(column).as_fixed_size_list().value(i);
+                f64::from(row.as_primitive::<Float32Type>().value(2))
+            };
+            let number = |column: usize| rows.column(column).as_primitive::<Float64Type>().value(i);
+            let (total, sum, squares) = (number(3), number(4), number(5));
+            let mean = sum / total;
+            let std = (squares / total - mean * mean).sqrt();
+            for (got, want) in [(third(0), mean), (third(1), sum), (third(2), std)] {
+                assert!(
+                    (got - want).abs() < 1e-4 * want.abs().max(1.0),
+                    "{got} {want}"
+                );
+            }
+            let counts = rows.column(6).as_fixed_size_list().value(i);
+            let rows = rows.column(7).as_primitive::<Int64Type>().value(i);
+            assert_eq!(counts.as_primitive::<Int64Type>().values(), &[rows; 4]);
+        }
+    }
+    let rows = collect(&ctx, "SELECT vector_count(v) FROM t GROUP BY g").await;
+    assert!(rows.schema().field(0).metadata().is_empty());
 }
