@@ -16,7 +16,7 @@ pub const OVERSAMPLING: usize = 50;
 const MAX_SAMPLES: f64 = 1e7;
 
 /// A canonical response.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Model {
     /// Glover (1999), with nilearn's parameters.
     Glover,
@@ -57,6 +57,31 @@ impl Model {
     }
 }
 
+/// One column of a model: the response itself, or what lets it come earlier or wider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Component {
+    /// [`response`].
+    Response,
+    /// [`time_derivative`].
+    TimeDerivative,
+    /// [`dispersion_derivative`].
+    DispersionDerivative,
+}
+
+impl Component {
+    /// The kernel of this component.
+    ///
+    /// # Errors
+    /// As [`response`].
+    pub fn kernel(self, model: Model, sampling: Sampling) -> Result<Vec<f64>, String> {
+        match self {
+            Self::Response => response(model, sampling),
+            Self::TimeDerivative => time_derivative(model, sampling),
+            Self::DispersionDerivative => dispersion_derivative(model, sampling),
+        }
+    }
+}
+
 /// Where the samples of a kernel lie.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sampling {
@@ -68,27 +93,33 @@ pub struct Sampling {
     pub time_length: f64,
     /// Start of the response in seconds.
     pub onset: f64,
+    /// Whether sample `i` is the response at `i · tr / oversampling`. nilearn's samples
+    /// lie on a grid that is stretched to end at `time_length`, and are taken one
+    /// sample late.
+    pub exact: bool,
 }
 
 impl Sampling {
-    /// `oversampling` samples per TR over [`TIME_LENGTH`] seconds, from 0.
+    /// `oversampling` samples per TR over [`TIME_LENGTH`] seconds, from 0, as nilearn
+    /// takes them.
     pub fn new(tr: f64, oversampling: usize) -> Self {
         Self {
             tr,
             oversampling,
             time_length: TIME_LENGTH,
             onset: 0.0,
+            exact: false,
         }
     }
 }
 
 /// The response, `rint(time_length · oversampling / tr)` samples with sum 1.
 ///
-/// Equal to nilearn's `glover_hrf` and `spm_hrf`.
+/// Equal to nilearn's `glover_hrf` and `spm_hrf`, unless `sampling.exact`.
 ///
 /// # Errors
-/// When the TR or the oversampling leaves no kernel: a TR that is not a positive
-/// number, far too short, or longer than the response.
+/// When the sampling leaves no kernel: a TR that is not a positive number, far too
+/// short, or longer than the response.
 pub fn response(model: Model, sampling: Sampling) -> Result<Vec<f64>, String> {
     model.gammas().sample(sampling)
 }
@@ -148,26 +179,47 @@ pub fn fir(delay: usize, oversampling: usize) -> Vec<f64> {
 /// The kernel for values that are held for a whole TR: one tap per TR.
 ///
 /// `y[t] = Σ taps[k] · x[t − k]` equals repeating every `x` `oversampling` times,
-/// convolving with `kernel` and taking the samples `0, oversampling, 2·oversampling…`:
-/// sample `s > 0` of the kernel always meets the value of `ceil(s / oversampling)` TRs
-/// ago, so the kernel folds once and for all.
-pub fn hold_taps(kernel: &[f64], oversampling: usize) -> Vec<f64> {
-    let Some((first, rest)) = kernel.split_first() else {
-        return Vec::new();
-    };
-    std::iter::once(*first)
-        .chain(rest.chunks(oversampling.max(1)).map(|tr| tr.iter().sum()))
+/// convolving with `kernel` and taking the samples `read, oversampling + read,
+/// 2·oversampling + read…`. `read`, from 0 to `oversampling`, says where in a TR the
+/// result is read; between two samples it is interpolated.
+pub fn hold_taps(kernel: &[f64], oversampling: usize, read: f64) -> Vec<f64> {
+    let sample = read.max(0.0).floor();
+    let mut taps = fold(kernel, oversampling, sample as usize);
+    let after = read - sample;
+    if after > 0.0 {
+        let next = fold(kernel, oversampling, sample as usize + 1);
+        taps.resize(taps.len().max(next.len()), 0.0);
+        let next = next.into_iter().chain(std::iter::repeat(0.0));
+        for (tap, next) in taps.iter_mut().zip(next) {
+            *tap += after * (next - *tap);
+        }
+    }
+    taps
+}
+
+/// Up to sample `read` the kernel meets the value of the TR itself, the next
+/// `oversampling` samples that of the TR before, and so on: it folds once and for all.
+fn fold(kernel: &[f64], oversampling: usize, read: usize) -> Vec<f64> {
+    let (now, before) = kernel.split_at(kernel.len().min(read + 1));
+    std::iter::once(now)
+        .chain(before.chunks(oversampling.max(1)))
+        .map(|samples| samples.iter().sum())
         .collect()
 }
 
-/// Adds `tap · x` to `sum`.
+/// What an exact kernel gives between a sample and the one before, by the trapezoid
+/// rule: sample `s` of the result stands for the time from `s − 1` to `s`.
 ///
-/// One TR of a convolution is one such call per tap; the loop runs over the features
-/// of a row, which lie side by side.
-pub fn add_scaled<T: Copy + Into<f64>>(sum: &mut [f64], tap: f64, x: &[T]) {
-    for (sum, x) in sum.iter_mut().zip(x) {
-        *sum += tap * (*x).into();
-    }
+/// A kernel sample weighs values at one moment. A held value lasts, and meets the
+/// kernel's mean over that time; taking the sample at the end of it instead would make
+/// the response half a sample early.
+pub fn between_samples(kernel: &[f64]) -> Vec<f64> {
+    let before = std::iter::once(&0.0).chain(kernel);
+    let here = kernel.iter().chain(std::iter::once(&0.0));
+    // At time 0 nothing has passed yet, whatever the kernel is there.
+    let mut between: Vec<f64> = before.zip(here).map(|(a, b)| (a + b) / 2.0).collect();
+    between[0] = 0.0;
+    between
 }
 
 /// The difference of two gamma densities.
@@ -187,6 +239,7 @@ impl Gammas {
             oversampling,
             time_length,
             onset,
+            exact,
         } = sampling;
         if !(tr.is_finite() && tr > 0.0) {
             return Err(format!(
@@ -195,6 +248,15 @@ impl Gammas {
         }
         if oversampling == 0 {
             return Err("oversampling must be at least 1, got 0".into());
+        }
+        if !(time_length.is_finite() && time_length > 0.0) {
+            return Err(format!(
+                "time_length is the length of the kernel in seconds and must be positive, got \
+                 {time_length}"
+            ));
+        }
+        if !onset.is_finite() {
+            return Err(format!("onset must be a number of seconds, got {onset}"));
         }
         let dt = tr / oversampling as f64;
         let count = (time_length / dt).round_ties_even();
@@ -205,22 +267,26 @@ impl Gammas {
             ));
         }
         let count = count as usize;
-        // The end point belongs to the grid, so the spacing is not dt.
-        let step = time_length / (count as f64 - 1.0);
+        let (step, late) = if exact {
+            (dt, 0.0)
+        } else {
+            // The end point belongs to the grid, so the spacing is not dt.
+            (time_length / (count as f64 - 1.0), dt)
+        };
         let mut kernel: Vec<f64> = (0..count)
             .map(|i| {
-                let t = i as f64 * step - onset - dt;
+                let t = i as f64 * step - onset - late;
                 gamma_density(t, self.delay / self.dispersion, self.dispersion)
                     - self.ratio
                         * gamma_density(t, self.undershoot / self.u_dispersion, self.u_dispersion)
             })
             .collect();
         let sum: f64 = kernel.iter().sum();
-        // A kernel of one sample gives NaN.
+        // nilearn's grid of one sample gives NaN.
         if sum.is_nan() || sum <= 0.0 {
             return Err(format!(
-                "tr => {tr} with oversampling => {oversampling} is too coarse for a response of \
-                 {time_length} s; tr is in seconds"
+                "tr => {tr} with oversampling => {oversampling} leaves nothing of a response that \
+                 starts at {onset} s, in a kernel of {time_length} s"
             ));
         }
         kernel.iter_mut().for_each(|h| *h /= sum);
@@ -252,14 +318,28 @@ mod tests {
     #[test]
     fn folding_equals_convolving_the_held_values() {
         let x = [1.0, -2.0, 0.5, 3.0, 0.0, 1.5];
-        for oversampling in [1, 3, 16] {
+        for (oversampling, read) in [
+            (1, 0.0),
+            (3, 0.0),
+            (3, 2.0),
+            (16, 0.0),
+            (16, 8.0),
+            (16, 7.25),
+        ] {
             let kernel = response(Model::Glover, Sampling::new(1.49, oversampling)).unwrap();
-            let taps = hold_taps(&kernel, oversampling);
+            let taps = hold_taps(&kernel, oversampling, read);
+            let at_sample = |at: usize| -> f64 {
+                (0..kernel.len().min(at + 1))
+                    .map(|s| kernel[s] * x[(at - s) / oversampling])
+                    .sum()
+            };
             for t in 0..x.len() {
-                let held = |s: usize| x[s / oversampling];
-                let want: f64 = (0..kernel.len().min(t * oversampling + 1))
-                    .map(|s| kernel[s] * held(t * oversampling - s))
-                    .sum();
+                let sample = t * oversampling + read as usize;
+                let want = if read.fract() == 0.0 {
+                    at_sample(sample)
+                } else {
+                    at_sample(sample) * (1.0 - read.fract()) + at_sample(sample + 1) * read.fract()
+                };
                 let got: f64 = (0..=t.min(taps.len() - 1))
                     .map(|k| taps[k] * x[t - k])
                     .sum();
@@ -268,11 +348,75 @@ mod tests {
         }
     }
 
+    /// Held values meet the integral of the response, at any oversampling.
+    #[test]
+    fn exact_taps_converge_without_a_shift() {
+        let taps = |oversampling: usize| {
+            let sampling = Sampling {
+                exact: true,
+                ..Sampling::new(1.0, oversampling)
+            };
+            let kernel = response(Model::Glover, sampling).unwrap();
+            hold_taps(&between_samples(&kernel), oversampling, 0.0)
+        };
+        let fine = taps(10_000);
+        let centre =
+            |taps: &[f64]| -> f64 { taps.iter().zip(0..).map(|(h, k)| h * f64::from(k)).sum() };
+        for (oversampling, error) in [(1, 0.03), (10, 3e-4), (50, 1.2e-5)] {
+            let taps = taps(oversampling);
+            assert!((taps.iter().sum::<f64>() - 1.0).abs() < 1e-12);
+            for (k, tap) in fine.iter().enumerate() {
+                assert!((tap - taps[k]).abs() < error, "{oversampling}: {k}");
+            }
+            assert!(
+                (centre(&taps) - centre(&fine)).abs() < error,
+                "{oversampling}"
+            );
+        }
+    }
+
+    /// Sample i is the response at i · dt: the true peak is where it belongs, at any
+    /// oversampling, and coarse samples are among the fine ones.
+    #[test]
+    fn exact_samples_lie_on_their_grid() {
+        let exact = |tr, oversampling| Sampling {
+            exact: true,
+            ..Sampling::new(tr, oversampling)
+        };
+        for model in [Model::Glover, Model::Spm] {
+            let fine = response(model, exact(1.0, 100)).unwrap();
+            assert_eq!(fine.len(), 3200);
+            assert_eq!(fine[0], 0.0);
+            let coarse = response(model, exact(1.0, 1)).unwrap();
+            assert!((coarse.iter().sum::<f64>() - 1.0).abs() < 1e-12);
+            let ratio = coarse[5] / fine[500];
+            for (i, sample) in coarse.iter().enumerate() {
+                assert!((sample - ratio * fine[100 * i]).abs() < 1e-12);
+            }
+        }
+        // It peaks at 5.0053 s.
+        let peak =
+            |kernel: &[f64]| (0..kernel.len()).max_by(|a, b| kernel[*a].total_cmp(&kernel[*b]));
+        assert_eq!(
+            peak(&response(Model::Glover, exact(1.0, 100)).unwrap()),
+            Some(501)
+        );
+        assert_eq!(
+            peak(&response(Model::Glover, exact(1.0, 1)).unwrap()),
+            Some(5)
+        );
+        // nilearn's is a TR late there.
+        assert_eq!(
+            peak(&response(Model::Glover, Sampling::new(1.0, 1)).unwrap()),
+            Some(6)
+        );
+    }
+
     #[test]
     fn taps_sum_to_one() {
         for tr in [0.72, 1.0, 1.49, 2.0] {
             let kernel = response(Model::Spm, Sampling::new(tr, OVERSAMPLING)).unwrap();
-            let sum: f64 = hold_taps(&kernel, OVERSAMPLING).iter().sum();
+            let sum: f64 = hold_taps(&kernel, OVERSAMPLING, 0.0).iter().sum();
             assert!((sum - 1.0).abs() < 1e-12);
         }
     }
@@ -285,5 +429,13 @@ mod tests {
             }
         }
         assert!(response(Model::Glover, Sampling::new(1.0, 0)).is_err());
+        for (time_length, onset) in [(f64::NAN, 0.0), (-1.0, 0.0), (32.0, f64::NAN), (32.0, 40.0)] {
+            let sampling = Sampling {
+                time_length,
+                onset,
+                ..Sampling::new(1.0, 50)
+            };
+            assert!(response(Model::Glover, sampling).is_err());
+        }
     }
 }

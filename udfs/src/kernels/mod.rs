@@ -8,4 +8,5 @@ pub mod mt19937;
 pub mod nearby;
 pub mod srm;
 pub mod vector_stats;
+pub mod weighted_sum;
 pub mod window;
