@@ -22,7 +22,7 @@ fn kernel(c: &mut Criterion) {
     c.bench_function("hrf_convolve kernel 600 x 1024", |b| {
         b.iter(|| {
             let kernel = response(Model::Glover, Sampling::new(1.49, 50)).unwrap_or_default();
-            let taps = hold_taps(&kernel, 50, 0.0);
+            let taps = hold_taps(&kernel, 50);
             let mut y = vec![0.0; WIDTH];
             for t in 0..TRS {
                 let earlier = (0..=t).rev().map(|t| &x[t * WIDTH..(t + 1) * WIDTH]);

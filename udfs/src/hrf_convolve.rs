@@ -33,11 +33,10 @@ pub(crate) const PARAMETERS: Parameters = Parameters {
         ("oversampling", Kind::Integer),
         ("delays", Kind::Numbers),
         ("exact", Kind::Flag),
-        ("slice_time_ref", Kind::Number),
     ],
 };
 
-/// `hrf_convolve(x, tr [, model] [, oversampling] [, delays] [, exact] [, slice_time_ref])`
+/// `hrf_convolve(x, tr [, model] [, oversampling] [, delays] [, exact])`
 pub fn hrf_convolve() -> WindowUDF {
     WindowUDF::from(HrfConvolve {
         signature: PARAMETERS.signature(Volatility::Immutable),
@@ -57,7 +56,7 @@ pub fn hrf_convolve() -> WindowUDF {
         after it and on the length of the run, and changes no fit. The rows of a partition must be one \
         per TR, in order, without holes: a hole or a duplicate is an error that names the partition \
         and the TR.",
-    syntax_example = "hrf_convolve(x, tr => seconds [, model] [, oversampling] [, delays] [, exact] [, slice_time_ref])",
+    syntax_example = "hrf_convolve(x, tr => seconds [, model] [, oversampling] [, delays] [, exact])",
     sql_example = r"```sql
 SELECT subject, run, tr,
        hrf_convolve(mel, tr => 1.49) OVER (PARTITION BY subject, run ORDER BY tr) AS mel
@@ -84,11 +83,6 @@ FROM features;
         name = "exact",
         description = "true: the response itself, which nilearn's samples follow up to one sample \
             late; held values meet its mean between samples. Default false."
-    ),
-    argument(
-        name = "slice_time_ref",
-        description = "Where in a TR the result is read, from 0 (its start, the default) to 1, as \
-            the slice timing correction of the images says. Not for 'fir'."
     )
 )]
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -189,15 +183,9 @@ pub(crate) fn model_parts(name: &str) -> Vec<&str> {
 /// The columns of the model.
 fn columns(constants: &Arguments, tr: f64) -> Result<Vec<Column>> {
     let name = constants.strs("model")?.unwrap_or(vec!["glover".into()]);
-    let name = name.join(" + ");
+    let name = name.join(" + ").to_lowercase();
     let delays = fir_delays::copies(constants)?;
-    let read = constants.f64("slice_time_ref")?;
     if name == "fir" {
-        if read.is_some_and(|read| read != 0.0) {
-            return plan_err!(
-                "hrf_convolve: model 'fir' shifts by whole TRs; leave slice_time_ref out"
-            );
-        }
         return match delays {
             Some(copies) => Ok(copies),
             None => plan_err!(
@@ -207,12 +195,6 @@ fn columns(constants: &Arguments, tr: f64) -> Result<Vec<Column>> {
     }
     if delays.is_some() {
         return plan_err!("hrf_convolve: delays belong to model 'fir', not to '{name}'");
-    }
-    let read = read.unwrap_or(0.0);
-    if !(0.0..=1.0).contains(&read) {
-        return plan_err!(
-            "hrf_convolve: slice_time_ref is a share of the TR from 0 to 1, got {read}"
-        );
     }
     let Some((model, components)) = model(&name) else {
         return plan_err!(
@@ -238,7 +220,7 @@ fn columns(constants: &Arguments, tr: f64) -> Result<Vec<Column>> {
         }
         Ok(Column {
             first: 0,
-            weights: hrf::hold_taps(&kernel, oversampling, read * oversampling as f64),
+            weights: hrf::hold_taps(&kernel, oversampling),
         })
     };
     components.iter().map(column).collect()

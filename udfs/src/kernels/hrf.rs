@@ -179,31 +179,15 @@ pub fn fir(delay: usize, oversampling: usize) -> Vec<f64> {
 /// The kernel for values that are held for a whole TR: one tap per TR.
 ///
 /// `y[t] = Σ taps[k] · x[t − k]` equals repeating every `x` `oversampling` times,
-/// convolving with `kernel` and taking the samples `read, oversampling + read,
-/// 2·oversampling + read…`. `read`, from 0 to `oversampling`, says where in a TR the
-/// result is read; between two samples it is interpolated.
-pub fn hold_taps(kernel: &[f64], oversampling: usize, read: f64) -> Vec<f64> {
-    let sample = read.max(0.0).floor();
-    let mut taps = fold(kernel, oversampling, sample as usize);
-    let after = read - sample;
-    if after > 0.0 {
-        let next = fold(kernel, oversampling, sample as usize + 1);
-        taps.resize(taps.len().max(next.len()), 0.0);
-        let next = next.into_iter().chain(std::iter::repeat(0.0));
-        for (tap, next) in taps.iter_mut().zip(next) {
-            *tap += after * (next - *tap);
-        }
-    }
-    taps
-}
-
-/// Up to sample `read` the kernel meets the value of the TR itself, the next
-/// `oversampling` samples that of the TR before, and so on: it folds once and for all.
-fn fold(kernel: &[f64], oversampling: usize, read: usize) -> Vec<f64> {
-    let (now, before) = kernel.split_at(kernel.len().min(read + 1));
-    std::iter::once(now)
-        .chain(before.chunks(oversampling.max(1)))
-        .map(|samples| samples.iter().sum())
+/// convolving with `kernel` and taking the samples `0, oversampling, 2·oversampling…`:
+/// sample `s > 0` of the kernel always meets the value of `ceil(s / oversampling)` TRs
+/// ago, so the kernel folds once and for all.
+pub fn hold_taps(kernel: &[f64], oversampling: usize) -> Vec<f64> {
+    let Some((first, rest)) = kernel.split_first() else {
+        return Vec::new();
+    };
+    std::iter::once(*first)
+        .chain(rest.chunks(oversampling.max(1)).map(|tr| tr.iter().sum()))
         .collect()
 }
 
@@ -318,28 +302,14 @@ mod tests {
     #[test]
     fn folding_equals_convolving_the_held_values() {
         let x = [1.0, -2.0, 0.5, 3.0, 0.0, 1.5];
-        for (oversampling, read) in [
-            (1, 0.0),
-            (3, 0.0),
-            (3, 2.0),
-            (16, 0.0),
-            (16, 8.0),
-            (16, 7.25),
-        ] {
+        for oversampling in [1, 3, 16] {
             let kernel = response(Model::Glover, Sampling::new(1.49, oversampling)).unwrap();
-            let taps = hold_taps(&kernel, oversampling, read);
-            let at_sample = |at: usize| -> f64 {
-                (0..kernel.len().min(at + 1))
-                    .map(|s| kernel[s] * x[(at - s) / oversampling])
-                    .sum()
-            };
+            let taps = hold_taps(&kernel, oversampling);
             for t in 0..x.len() {
-                let sample = t * oversampling + read as usize;
-                let want = if read.fract() == 0.0 {
-                    at_sample(sample)
-                } else {
-                    at_sample(sample) * (1.0 - read.fract()) + at_sample(sample + 1) * read.fract()
-                };
+                let held = |s: usize| x[s / oversampling];
+                let want: f64 = (0..kernel.len().min(t * oversampling + 1))
+                    .map(|s| kernel[s] * held(t * oversampling - s))
+                    .sum();
                 let got: f64 = (0..=t.min(taps.len() - 1))
                     .map(|k| taps[k] * x[t - k])
                     .sum();
@@ -357,7 +327,7 @@ mod tests {
                 ..Sampling::new(1.0, oversampling)
             };
             let kernel = response(Model::Glover, sampling).unwrap();
-            hold_taps(&between_samples(&kernel), oversampling, 0.0)
+            hold_taps(&between_samples(&kernel), oversampling)
         };
         let fine = taps(10_000);
         let centre =
@@ -416,7 +386,7 @@ mod tests {
     fn taps_sum_to_one() {
         for tr in [0.72, 1.0, 1.49, 2.0] {
             let kernel = response(Model::Spm, Sampling::new(tr, OVERSAMPLING)).unwrap();
-            let sum: f64 = hold_taps(&kernel, OVERSAMPLING, 0.0).iter().sum();
+            let sum: f64 = hold_taps(&kernel, OVERSAMPLING).iter().sum();
             assert!((sum - 1.0).abs() < 1e-12);
         }
     }

@@ -20,7 +20,7 @@ const CALL: &str = "hrf_convolve(x, tr => 1.49)";
 const CALLS: [&str; 7] = [
     CALL,
     "hrf_convolve(x, 1.49, 'spm + derivative + dispersion')",
-    "hrf_convolve(x, 0.72, 'glover', 50, NULL, true, 0.5)",
+    "hrf_convolve(x, 0.72, 'glover', 50, NULL, true)",
     "hrf_convolve(x, 2, 'fir', NULL, [0, 2, 5])",
     "fir_delays(x, [1, 2, 3, 4])",
     "fir_delays(x, [-3, 0, 2])",
