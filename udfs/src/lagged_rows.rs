@@ -137,7 +137,13 @@ impl LaggedRows {
 
     /// Checks the rows up to `end` that were not checked yet; row `start` of the
     /// columns is row `first` of the partition.
-    fn check(&mut self, keys: &[ArrayRef], start: usize, first: usize, end: usize) -> Result<()> {
+    fn check_rows(
+        &mut self,
+        keys: &[ArrayRef],
+        start: usize,
+        first: usize,
+        end: usize,
+    ) -> Result<()> {
         let Some((_, input)) = &self.input else {
             return exec_err!("{}: its column is missing", self.function);
         };
@@ -171,7 +177,7 @@ impl PartitionEvaluator for LaggedRows {
         // before its row, or with the partition.
         let lead = self.computed.min(self.before);
         let row = range.start + lead;
-        self.check(keys, range.start, self.computed - lead, range.end)?;
+        self.check_rows(keys, range.start, self.computed - lead, range.end)?;
         self.computed += 1;
 
         let Some((_, input)) = &self.input else {
@@ -182,8 +188,10 @@ impl PartitionEvaluator for LaggedRows {
             return ScalarValue::try_from(&self.result);
         };
         if self.result == DataType::Float64 {
-            let sums = self.columns.iter().map(|c| input.number(c, row, range));
-            return Ok(ScalarValue::from(sums.sum::<f64>()));
+            // There is one column then.
+            let column = self.columns.first();
+            let y = column.map(|column| input.number(column, row, range));
+            return Ok(ScalarValue::Float64(y));
         }
         let mut sums = vec![0.0; width * self.columns.len()];
         for (c, column) in self.columns.iter().enumerate() {
@@ -244,8 +252,8 @@ impl Input {
         match self {
             Self::Numbers(numbers) => terms(column, row, range)
                 .filter(|(_, at)| numbers.is_valid(*at))
-                .map(|(weight, at)| weight * numbers.value(at))
-                .sum(),
+                // From 0, as the sum of nothing is -0.
+                .fold(0.0, |sum, (weight, at)| sum + weight * numbers.value(at)),
             Self::Singles(_) | Self::Doubles(_) => f64::NAN,
         }
     }
