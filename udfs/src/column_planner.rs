@@ -78,6 +78,6 @@ fn elements(list: &ScalarValue) -> Option<ScalarValue> {
 fn fixed(values: ArrayRef) -> Option<ScalarValue> {
     let width = i32::try_from(values.len()).ok()?;
     let item = Arc::new(Field::new_list_field(values.data_type().clone(), true));
-    let list = FixedSizeListArray::try_new(item, width, values, None).ok()?;
+    let list = FixedSizeListArray::try_new_with_length(item, width, values, None, 1).ok()?;
     Some(ScalarValue::FixedSizeList(Arc::new(list)))
 }

@@ -299,7 +299,8 @@ fn vector(function: &str, values: Vec<f32>, data_type: &DataType) -> Result<Scal
         let width = i32::try_from(width).map_err(|_| {
             exec_datafusion_err!("{function}: a vector of {width} elements is too wide")
         })?;
-        let row = FixedSizeListArray::try_new(item, width, values, None)?;
+        // Without the length, rows of no elements would be no rows.
+        let row = FixedSizeListArray::try_new_with_length(item, width, values, None, 1)?;
         Ok(ScalarValue::FixedSizeList(Arc::new(row)))
     } else {
         let offsets = OffsetBuffer::from_lengths([width]);
