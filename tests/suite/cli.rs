@@ -157,6 +157,52 @@ fn statements_run_in_order_up_to_the_first_error() {
         .stderr(starts_with("error: ").and(contains("zero")));
 }
 
+/// One warning for a query, however often the function is there, planned or called.
+#[test]
+fn few_samples_of_a_response_are_a_warning() {
+    let warnings = |sql: &str| {
+        let output = voxql().args(["-c", sql]).output().unwrap();
+        assert!(output.status.success());
+        let text = String::from_utf8(output.stderr).unwrap();
+        let warnings = text.lines().filter(|line| line.starts_with("warning: "));
+        warnings.map(str::to_string).collect::<Vec<_>>()
+    };
+    let window = |arguments: &str| {
+        format!(
+            "SELECT count(a), count(b) FROM (
+                 SELECT hrf_convolve(x, tr => 1.5, {arguments}) OVER (PARTITION BY r ORDER BY tr) AS a,
+                        hrf_convolve(2 * x, tr => 1.5, {arguments}) OVER (PARTITION BY r ORDER BY tr) AS b
+                 FROM (SELECT r, tr, 1.0 AS x FROM tr_grid(n => 9, tr => 1.5)
+                       CROSS JOIN generate_series(1, 5) AS g(r)))"
+        )
+    };
+    assert_eq!(
+        warnings(&window("oversampling => 5")),
+        [
+            "warning: hrf_convolve: with oversampling => 5 nilearn's response is up to 0.3 s late; use 50, \
+          the default, or exact => true"
+        ]
+    );
+    let found = warnings(
+        "SELECT glover_hrf(tr => 2, oversampling => 1) AS a, glover_hrf(tr => 2, oversampling => 1) AS b",
+    );
+    assert_eq!(
+        found,
+        [
+            "warning: glover_hrf: with oversampling => 1 nilearn's response is up to 2 s late; use 50, the \
+          default, or exact => true"
+        ]
+    );
+    for sql in [
+        window("oversampling => 10"),
+        window("oversampling => 1, exact => true"),
+        window("model => 'fir', delays => [1], oversampling => 1"),
+        "SELECT glover_hrf(tr => 2, oversampling => 1, exact => true), spm_hrf(tr => 2)".into(),
+    ] {
+        assert!(warnings(&sql).is_empty(), "{sql}");
+    }
+}
+
 #[test]
 fn commands_and_files_mix_in_order() {
     let dir = tempfile::tempdir().unwrap();

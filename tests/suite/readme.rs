@@ -1,25 +1,36 @@
-//! Every SQL statement of README.md runs.
+//! Every SQL statement of README.md and docs/time.md runs.
 
 use voxql::session::{Session, Settings};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_statement_of_the_readme_runs() {
+    let run = run(include_str!("../../README.md"), "the README").await;
+    assert!(run > 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_statement_about_time_runs() {
+    let run = run(include_str!("../../docs/time.md"), "docs/time.md").await;
+    assert!(run > 3);
+}
+
+/// Runs the SQL blocks of `page`, and gives their number.
+async fn run(page: &str, name: &str) -> usize {
     let scratch = tempfile::tempdir().unwrap();
     let output = format!("'{}/", scratch.path().display());
-    let readme = include_str!("../../README.md").replace("'target/tour/", &output);
-    let blocks: Vec<&str> = readme
+    let page = page.replace("'target/tour/", &output);
+    let blocks: Vec<&str> = page
         .split("```sql\n")
         .skip(1)
         .filter_map(|rest| rest.split("```").next())
         .collect();
-    assert!(blocks.len() > 5);
 
     let settings = Settings {
         db: Some(scratch.path().join("study")),
         ..Settings::default()
     };
     let session = Session::open(settings).await.unwrap();
-    for block in blocks {
+    for block in &blocks {
         for statement in session.parse(block).unwrap() {
             let text = statement.text.clone();
             let rows = async {
@@ -28,8 +39,9 @@ async fn every_statement_of_the_readme_runs() {
                 answer.stream.try_collect::<Vec<_>>().await
             };
             if let Err(error) = rows.await {
-                panic!("{error}\nin the README's statement\n{text}");
+                panic!("{error}\nin the statement of {name}\n{text}");
             }
         }
     }
+    blocks.len()
 }

@@ -1,4 +1,4 @@
-//! One run of 600 TRs × 1,024 features, oversampling 50: the kernel, and the window in SQL.
+//! One run of 600 TRs × 1,024 features, oversampling 50: the kernel, and windows in SQL.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -7,7 +7,8 @@ use arrow::array::{ArrayRef, FixedSizeListArray, Float32Array, Int64Array, Recor
 use arrow::datatypes::{DataType, Field};
 use criterion::{Criterion, criterion_group, criterion_main};
 use datafusion::prelude::SessionContext;
-use voxql_udfs::kernels::hrf::{Model, Sampling, add_scaled, hold_taps, response};
+use voxql_udfs::kernels::hrf::{Model, Sampling, hold_taps, response};
+use voxql_udfs::kernels::weighted_sum::weighted_sum;
 
 const TRS: usize = 600;
 const WIDTH: usize = 1024;
@@ -24,10 +25,9 @@ fn kernel(c: &mut Criterion) {
             let taps = hold_taps(&kernel, 50);
             let mut y = vec![0.0; WIDTH];
             for t in 0..TRS {
-                y.fill(0.0);
-                for (k, tap) in taps.iter().enumerate().take(t + 1) {
-                    add_scaled(&mut y, *tap, &x[(t - k) * WIDTH..(t - k + 1) * WIDTH]);
-                }
+                let earlier = (0..=t).rev().map(|t| &x[t * WIDTH..(t + 1) * WIDTH]);
+                let terms: Vec<(f64, &[f32])> = taps.iter().copied().zip(earlier).collect();
+                weighted_sum(&terms, &mut y);
                 black_box(&y);
             }
         });
@@ -48,15 +48,26 @@ fn sql(c: &mut Criterion) {
     voxql_udfs::register_all(&ctx);
     ctx.register_batch("t", batch.expect("a batch"))
         .expect("a table");
-    c.bench_function("hrf_convolve SQL 600 x 1024", |b| {
-        b.iter(|| {
-            runtime.block_on(async {
-                let sql = "SELECT hrf_convolve(x, tr => 1.49) OVER (ORDER BY tr) FROM t";
-                let frame = ctx.sql(sql).await.expect("a plan");
-                black_box(frame.collect().await.expect("a result"))
-            })
+    let mut window = |name: &str, call: &str| {
+        c.bench_function(name, |b| {
+            b.iter(|| {
+                runtime.block_on(async {
+                    let sql = format!("SELECT {call} OVER (ORDER BY tr) FROM t");
+                    let frame = ctx.sql(&sql).await.expect("a plan");
+                    black_box(frame.collect().await.expect("a result"))
+                })
+            });
         });
-    });
+    };
+    window("hrf_convolve SQL 600 x 1024", "hrf_convolve(x, tr => 1.49)");
+    window(
+        "hrf_convolve SQL 600 x 1024, three columns",
+        "hrf_convolve(x, 1.49, 'glover + derivative + dispersion')",
+    );
+    window(
+        "fir_delays SQL 600 x 1024, four delays",
+        "fir_delays(x, delays => [1, 2, 3, 4])",
+    );
 }
 
 criterion_group!(benches, kernel, sql);

@@ -29,6 +29,8 @@ pub enum Kind {
     Integer,
     /// Any string type; given to the function as Utf8.
     Text,
+    /// Any string type, or a list of strings, read as a constant.
+    Texts,
     /// A boolean.
     Flag,
     /// A list of numbers, read as a constant.
@@ -167,8 +169,11 @@ impl Kind {
             (Kind::Vector, DataType::Null) => Some(crate::vectors::vector_type(None)),
             (_, DataType::Null) => keep(),
             (Kind::Number | Kind::Integer, t) if t.is_numeric() => keep(),
-            (Kind::Text, t) if is_text(t) => Some(DataType::Utf8),
-            (Kind::Text, DataType::Dictionary(_, t)) if is_text(t) => Some(DataType::Utf8),
+            (Kind::Text | Kind::Texts, t) if is_text(t) => Some(DataType::Utf8),
+            (Kind::Text | Kind::Texts, DataType::Dictionary(_, t)) if is_text(t) => {
+                Some(DataType::Utf8)
+            }
+            (Kind::Texts, DataType::FixedSizeList(item, _)) if is_text(item.data_type()) => keep(),
             (Kind::Flag, DataType::Boolean) => keep(),
             (Kind::Numbers | Kind::Vector, t) if element_type(t).is_some() => keep(),
             _ => None,
@@ -179,7 +184,7 @@ impl Kind {
         match self {
             Kind::Number => "a number",
             Kind::Integer => "a whole number",
-            Kind::Text => "a string",
+            Kind::Text | Kind::Texts => "a string",
             Kind::Flag => "true or false",
             Kind::Numbers => "a list of numbers",
             Kind::Vector => "a vector (a list of numbers)",
@@ -199,6 +204,11 @@ pub struct Arguments<'a> {
 }
 
 impl Arguments<'_> {
+    /// The name of the function, for messages.
+    pub fn function(&self) -> &'static str {
+        self.parameters.function
+    }
+
     /// Whether the argument was given, not NULL, and as a constant.
     pub fn is_constant(&self, name: &str) -> bool {
         matches!(self.value(name), Ok(Some(_)))
@@ -257,6 +267,18 @@ impl Arguments<'_> {
         match value.try_as_str() {
             Some(Some(text)) => Ok(Some(text)),
             _ => self.wrong(name, Kind::Text, value),
+        }
+    }
+
+    /// One string or several: a string is a list of one.
+    pub fn strs(&self, name: &str) -> Result<Option<Vec<String>>> {
+        match self.value(name)? {
+            Some(ScalarValue::FixedSizeList(list)) => {
+                let texts = cast(&list.value(0), &DataType::Utf8)?;
+                let texts = texts.as_string::<i32>().iter();
+                Ok(Some(texts.flatten().map(str::to_string).collect()))
+            }
+            _ => Ok(self.str(name)?.map(|text| vec![text.to_string()])),
         }
     }
 

@@ -6,13 +6,18 @@
 //! ```
 
 pub mod args;
+pub mod column_planner;
 pub mod distance;
 mod grid;
+pub mod fir_delays;
 pub mod hrf_convolve;
+pub mod hrf_kernels;
 pub mod interpolate;
 pub mod kernels;
+pub mod lagged_rows;
 pub mod mel_spectrogram;
 pub mod named_arguments;
+pub mod oversampling;
 pub mod power_to_db;
 pub mod register;
 pub mod run_window;
@@ -33,6 +38,7 @@ pub(crate) mod datafusion_doc {
 
 use std::sync::Arc;
 
+use datafusion::execution::FunctionRegistry;
 use datafusion::prelude::SessionContext;
 
 /// Registers every function of this crate.
@@ -45,6 +51,10 @@ pub fn register_all(ctx: &SessionContext) {
     }
     for function in register::windows() {
         ctx.register_udwf(function);
+    }
+    let columns = Arc::new(column_planner::ColumnPlanner);
+    if let Err(error) = ctx.state_ref().write().register_expr_planner(columns) {
+        log::warn!("models of several columns are not available: {error}");
     }
     // Fails only in a DataFusion built without SQL, where nobody can call it.
     if let Err(error) = ctx.register_relation_planner(Arc::new(tr_grid::TrGrid)) {

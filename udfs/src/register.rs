@@ -3,7 +3,12 @@
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 
 use crate::distance::{cosine_distance, inner_product, l2_distance};
+use crate::fir_delays::fir_delays;
 use crate::hrf_convolve::hrf_convolve;
+use crate::hrf_kernels::{
+    fir_kernel, glover_dispersion_derivative, glover_hrf, glover_time_derivative,
+    spm_dispersion_derivative, spm_hrf, spm_time_derivative,
+};
 use crate::interpolate::interpolate;
 use crate::mel_spectrogram::mel_spectrogram;
 use crate::power_to_db::power_to_db;
@@ -30,6 +35,13 @@ pub fn scalars() -> Vec<ScalarUDF> {
         l2_distance(),
         inner_product(),
         // Response
+        glover_hrf(),
+        spm_hrf(),
+        glover_time_derivative(),
+        spm_time_derivative(),
+        glover_dispersion_derivative(),
+        spm_dispersion_derivative(),
+        fir_kernel(),
         // Audio
         mel_spectrogram(),
         power_to_db(),
@@ -61,6 +73,7 @@ pub fn windows() -> Vec<WindowUDF> {
         interpolate(),
         // Response
         hrf_convolve(),
+        fir_delays(),
         // Signal
     ]
 }

@@ -16,7 +16,7 @@ pub const OVERSAMPLING: usize = 50;
 const MAX_SAMPLES: f64 = 1e7;
 
 /// A canonical response.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Model {
     /// Glover (1999), with nilearn's parameters.
     Glover,
@@ -57,6 +57,31 @@ impl Model {
     }
 }
 
+/// One column of a model: the response itself, or what lets it come earlier or wider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Component {
+    /// [`response`].
+    Response,
+    /// [`time_derivative`].
+    TimeDerivative,
+    /// [`dispersion_derivative`].
+    DispersionDerivative,
+}
+
+impl Component {
+    /// The kernel of this component.
+    ///
+    /// # Errors
+    /// As [`response`].
+    pub fn kernel(self, model: Model, sampling: Sampling) -> Result<Vec<f64>, String> {
+        match self {
+            Self::Response => response(model, sampling),
+            Self::TimeDerivative => time_derivative(model, sampling),
+            Self::DispersionDerivative => dispersion_derivative(model, sampling),
+        }
+    }
+}
+
 /// Where the samples of a kernel lie.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sampling {
@@ -68,27 +93,33 @@ pub struct Sampling {
     pub time_length: f64,
     /// Start of the response in seconds.
     pub onset: f64,
+    /// Whether sample `i` is the response at `i · tr / oversampling`. nilearn's samples
+    /// lie on a grid that is stretched to end at `time_length`, and are taken one
+    /// sample late.
+    pub exact: bool,
 }
 
 impl Sampling {
-    /// `oversampling` samples per TR over [`TIME_LENGTH`] seconds, from 0.
+    /// `oversampling` samples per TR over [`TIME_LENGTH`] seconds, from 0, as nilearn
+    /// takes them.
     pub fn new(tr: f64, oversampling: usize) -> Self {
         Self {
             tr,
             oversampling,
             time_length: TIME_LENGTH,
             onset: 0.0,
+            exact: false,
         }
     }
 }
 
 /// The response, `rint(time_length · oversampling / tr)` samples with sum 1.
 ///
-/// Equal to nilearn's `glover_hrf` and `spm_hrf`.
+/// Equal to nilearn's `glover_hrf` and `spm_hrf`, unless `sampling.exact`.
 ///
 /// # Errors
-/// When the TR or the oversampling leaves no kernel: a TR that is not a positive
-/// number, far too short, or longer than the response.
+/// When the sampling leaves no kernel: a TR that is not a positive number, far too
+/// short, or longer than the response.
 pub fn response(model: Model, sampling: Sampling) -> Result<Vec<f64>, String> {
     model.gammas().sample(sampling)
 }
@@ -160,14 +191,19 @@ pub fn hold_taps(kernel: &[f64], oversampling: usize) -> Vec<f64> {
         .collect()
 }
 
-/// Adds `tap · x` to `sum`.
+/// What an exact kernel gives between a sample and the one before, by the trapezoid
+/// rule: sample `s` of the result stands for the time from `s − 1` to `s`.
 ///
-/// One TR of a convolution is one such call per tap; the loop runs over the features
-/// of a row, which lie side by side.
-pub fn add_scaled<T: Copy + Into<f64>>(sum: &mut [f64], tap: f64, x: &[T]) {
-    for (sum, x) in sum.iter_mut().zip(x) {
-        *sum += tap * (*x).into();
-    }
+/// A kernel sample weighs values at one moment. A held value lasts, and meets the
+/// kernel's mean over that time; taking the sample at the end of it instead would make
+/// the response half a sample early.
+pub fn between_samples(kernel: &[f64]) -> Vec<f64> {
+    let before = std::iter::once(&0.0).chain(kernel);
+    let here = kernel.iter().chain(std::iter::once(&0.0));
+    // At time 0 nothing has passed yet, whatever the kernel is there.
+    let mut between: Vec<f64> = before.zip(here).map(|(a, b)| (a + b) / 2.0).collect();
+    between[0] = 0.0;
+    between
 }
 
 /// The difference of two gamma densities.
@@ -187,6 +223,7 @@ impl Gammas {
             oversampling,
             time_length,
             onset,
+            exact,
         } = sampling;
         if !(tr.is_finite() && tr > 0.0) {
             return Err(format!(
@@ -195,6 +232,15 @@ impl Gammas {
         }
         if oversampling == 0 {
             return Err("oversampling must be at least 1, got 0".into());
+        }
+        if !(time_length.is_finite() && time_length > 0.0) {
+            return Err(format!(
+                "time_length is the length of the kernel in seconds and must be positive, got \
+                 {time_length}"
+            ));
+        }
+        if !onset.is_finite() {
+            return Err(format!("onset must be a number of seconds, got {onset}"));
         }
         let dt = tr / oversampling as f64;
         let count = (time_length / dt).round_ties_even();
@@ -205,22 +251,26 @@ impl Gammas {
             ));
         }
         let count = count as usize;
-        // The end point belongs to the grid, so the spacing is not dt.
-        let step = time_length / (count as f64 - 1.0);
+        let (step, late) = if exact {
+            (dt, 0.0)
+        } else {
+            // The end point belongs to the grid, so the spacing is not dt.
+            (time_length / (count as f64 - 1.0), dt)
+        };
         let mut kernel: Vec<f64> = (0..count)
             .map(|i| {
-                let t = i as f64 * step - onset - dt;
+                let t = i as f64 * step - onset - late;
                 gamma_density(t, self.delay / self.dispersion, self.dispersion)
                     - self.ratio
                         * gamma_density(t, self.undershoot / self.u_dispersion, self.u_dispersion)
             })
             .collect();
         let sum: f64 = kernel.iter().sum();
-        // A kernel of one sample gives NaN.
+        // nilearn's grid of one sample gives NaN.
         if sum.is_nan() || sum <= 0.0 {
             return Err(format!(
-                "tr => {tr} with oversampling => {oversampling} is too coarse for a response of \
-                 {time_length} s; tr is in seconds"
+                "tr => {tr} with oversampling => {oversampling} leaves nothing of a response that \
+                 starts at {onset} s, in a kernel of {time_length} s"
             ));
         }
         kernel.iter_mut().for_each(|h| *h /= sum);
@@ -268,6 +318,70 @@ mod tests {
         }
     }
 
+    /// Held values meet the integral of the response, at any oversampling.
+    #[test]
+    fn exact_taps_converge_without_a_shift() {
+        let taps = |oversampling: usize| {
+            let sampling = Sampling {
+                exact: true,
+                ..Sampling::new(1.0, oversampling)
+            };
+            let kernel = response(Model::Glover, sampling).unwrap();
+            hold_taps(&between_samples(&kernel), oversampling)
+        };
+        let fine = taps(10_000);
+        let centre =
+            |taps: &[f64]| -> f64 { taps.iter().zip(0..).map(|(h, k)| h * f64::from(k)).sum() };
+        for (oversampling, error) in [(1, 0.03), (10, 3e-4), (50, 1.2e-5)] {
+            let taps = taps(oversampling);
+            assert!((taps.iter().sum::<f64>() - 1.0).abs() < 1e-12);
+            for (k, tap) in fine.iter().enumerate() {
+                assert!((tap - taps[k]).abs() < error, "{oversampling}: {k}");
+            }
+            assert!(
+                (centre(&taps) - centre(&fine)).abs() < error,
+                "{oversampling}"
+            );
+        }
+    }
+
+    /// Sample i is the response at i · dt: the true peak is where it belongs, at any
+    /// oversampling, and coarse samples are among the fine ones.
+    #[test]
+    fn exact_samples_lie_on_their_grid() {
+        let exact = |tr, oversampling| Sampling {
+            exact: true,
+            ..Sampling::new(tr, oversampling)
+        };
+        for model in [Model::Glover, Model::Spm] {
+            let fine = response(model, exact(1.0, 100)).unwrap();
+            assert_eq!(fine.len(), 3200);
+            assert_eq!(fine[0], 0.0);
+            let coarse = response(model, exact(1.0, 1)).unwrap();
+            assert!((coarse.iter().sum::<f64>() - 1.0).abs() < 1e-12);
+            let ratio = coarse[5] / fine[500];
+            for (i, sample) in coarse.iter().enumerate() {
+                assert!((sample - ratio * fine[100 * i]).abs() < 1e-12);
+            }
+        }
+        // It peaks at 5.0053 s.
+        let peak =
+            |kernel: &[f64]| (0..kernel.len()).max_by(|a, b| kernel[*a].total_cmp(&kernel[*b]));
+        assert_eq!(
+            peak(&response(Model::Glover, exact(1.0, 100)).unwrap()),
+            Some(501)
+        );
+        assert_eq!(
+            peak(&response(Model::Glover, exact(1.0, 1)).unwrap()),
+            Some(5)
+        );
+        // nilearn's is a TR late there.
+        assert_eq!(
+            peak(&response(Model::Glover, Sampling::new(1.0, 1)).unwrap()),
+            Some(6)
+        );
+    }
+
     #[test]
     fn taps_sum_to_one() {
         for tr in [0.72, 1.0, 1.49, 2.0] {
@@ -285,5 +399,13 @@ mod tests {
             }
         }
         assert!(response(Model::Glover, Sampling::new(1.0, 0)).is_err());
+        for (time_length, onset) in [(f64::NAN, 0.0), (-1.0, 0.0), (32.0, f64::NAN), (32.0, 40.0)] {
+            let sampling = Sampling {
+                time_length,
+                onset,
+                ..Sampling::new(1.0, 50)
+            };
+            assert!(response(Model::Glover, sampling).is_err());
+        }
     }
 }

@@ -9,4 +9,5 @@ pub mod nearby;
 pub mod overlap;
 pub mod srm;
 pub mod vector_stats;
+pub mod weighted_sum;
 pub mod window;

@@ -1,20 +1,41 @@
-//! Convolution of TR-rate features against its definition in NumPy (golden/continuous).
+//! Windows over TR-rate features against their definitions in NumPy (golden/continuous).
 
 use crate::common;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, Float64Array, Int64Array, ListArray, RecordBatch};
+use arrow::array::{ArrayRef, Float64Array, Int64Array, ListArray, RecordBatch};
 use arrow::buffer::OffsetBuffer;
-use arrow::datatypes::{DataType, Field, Float32Type, Float64Type};
+use arrow::datatypes::{DataType, Field};
 use datafusion::prelude::SessionContext;
 use serde_json::{Value, json};
-use voxql_udfs::kernels::hrf::{Model, Sampling, add_scaled, hold_taps, response};
 
 /// Row-major TRs × features, where an empty bin is NaN.
 struct Binned {
     rows: usize,
     width: usize,
     values: Vec<f64>,
+}
+
+impl Binned {
+    /// `tr`, the vector `x` and its elements `x0`, `x1`, …; an empty bin is NULL.
+    fn table(&self) -> RecordBatch {
+        let present = |v: &f64| (!v.is_nan()).then_some(*v);
+        let elements: Float64Array = self.values.iter().map(present).collect();
+        let item = Arc::new(Field::new_list_field(DataType::Float64, true));
+        let offsets = OffsetBuffer::from_lengths(vec![self.width; self.rows]);
+        let vectors = ListArray::new(item, offsets, Arc::new(elements), None);
+        let tr = Int64Array::from_iter_values(0..self.rows as i64);
+        let mut columns = vec![
+            ("tr".to_string(), Arc::new(tr) as ArrayRef),
+            ("x".to_string(), Arc::new(vectors)),
+        ];
+        for feature in 0..self.width {
+            let of_feature = self.values.iter().skip(feature).step_by(self.width);
+            let column: Float64Array = of_feature.map(present).collect();
+            columns.push((format!("x{feature}"), Arc::new(column)));
+        }
+        RecordBatch::try_from_iter(columns).unwrap()
+    }
 }
 
 fn binned(golden: &common::Cases, case: &Value) -> Binned {
@@ -33,118 +54,58 @@ fn cases<'a>(golden: &'a common::Cases, prefix: &'a str) -> impl Iterator<Item =
         .filter(move |c| c["function"].as_str().unwrap().starts_with(prefix))
 }
 
-fn kernel(case: &Value, oversampling: usize) -> Vec<f64> {
-    let model = Model::from_name(case["params"]["hrf"].as_str().unwrap()).unwrap();
-    let tr = case["params"]["tr"].as_f64().unwrap();
-    response(model, Sampling::new(tr, oversampling)).unwrap()
-}
-
-/// `y[t] = Σ taps[k] · x[t − k]`, empty bins counting as 0.
-fn convolve(x: &Binned, taps: &[f64]) -> Vec<f64> {
-    let x_filled: Vec<f64> = x
-        .values
-        .iter()
-        .map(|v| if v.is_nan() { 0.0 } else { *v })
-        .collect();
-    let row = |t: usize| t * x.width..(t + 1) * x.width;
-    let mut y = vec![0.0; x.values.len()];
-    for t in 0..x.rows {
-        for (k, tap) in taps.iter().enumerate().take(t + 1) {
-            add_scaled(&mut y[row(t)], *tap, &x_filled[row(t - k)]);
-        }
+/// The case as a window function of `x`.
+fn call(case: &Value, x: &str) -> String {
+    let params = &case["params"];
+    let (tr, model) = (&params["tr"], params["hrf"].as_str().unwrap_or_default());
+    match case["function"].as_str().unwrap() {
+        // The most common script: the kernel at oversampling 1, no holding.
+        "hrf_naive_os1" => format!("hrf_convolve({x}, {tr}, '{model}', 1)"),
+        "hrf_hold_os16" => format!("hrf_convolve({x}, {tr}, '{model}', 16)"),
+        "hrf_hold_os50" => format!("hrf_convolve({x}, {tr}, '{model}')"),
+        "fir_delays" => format!("fir_delays({x}, {})", params["delays"]),
+        other => panic!("no window function for {other}"),
     }
-    y
 }
 
-#[test]
-fn held_values_equal_the_convolution_at_the_fine_rate() {
-    let Some(golden) = common::load_cases("continuous") else {
-        return;
-    };
+/// Every feature alone as a number, and all as vectors. Gives the number of cases.
+async fn compare(golden: &common::Cases, prefix: &str, columns: usize) -> usize {
     let mut compared = 0;
-    for case in cases(&golden, "hrf_hold_os") {
-        let oversampling = case["params"]["oversampling"].as_u64().unwrap() as usize;
-        let taps = hold_taps(&kernel(case, oversampling), oversampling);
-        let got = convolve(&binned(&golden, case), &taps);
-        let (_, want) = golden.array(&case["outputs"]["y"]);
-        common::assert_close(&got, &want, case);
-        compared += 1;
-    }
-    assert_eq!(compared, 12);
-}
-
-/// The most common script: the kernel at oversampling 1, no holding.
-#[test]
-fn kernel_at_tr_rate() {
-    let Some(golden) = common::load_cases("continuous") else {
-        return;
-    };
-    for case in cases(&golden, "hrf_naive_os1") {
-        let got = convolve(&binned(&golden, case), &kernel(case, 1));
-        let (_, want) = golden.array(&case["outputs"]["y"]);
-        common::assert_close(&got, &want, case);
-    }
-}
-
-/// The same through SQL: every feature alone as a number, and all as vectors.
-#[tokio::test]
-async fn in_sql() {
-    let Some(golden) = common::load_cases("continuous") else {
-        return;
-    };
-    for case in cases(&golden, "hrf_hold_os") {
-        let x = binned(&golden, case);
-        let tr = &case["params"]["tr"];
-        let oversampling = &case["params"]["oversampling"];
-        let (_, want) = golden.array(&case["outputs"]["y"]);
-
+    for case in cases(golden, prefix) {
+        let x = binned(golden, case);
         let ctx = SessionContext::new();
         voxql_udfs::register_all(&ctx);
-        ctx.register_batch("binned", table(&x)).unwrap();
-        let sql = format!(
-            "SELECT hrf_convolve(x, tr => {tr}, model => 'glover', oversampling => {oversampling})
-                    OVER (ORDER BY tr) AS x,
-                    hrf_convolve(first, tr => {tr}, model => 'glover', oversampling => {oversampling})
-                    OVER (ORDER BY tr) AS first
-             FROM binned ORDER BY tr"
-        );
-        let batches = ctx.sql(&sql).await.unwrap().collect().await.unwrap();
-        let (mut vectors, mut first) = (Vec::new(), Vec::new());
-        for batch in &batches {
-            let list = batch.column(0).as_list::<i32>();
-            let values = list.values().as_primitive::<Float32Type>();
-            vectors.extend(values.values().iter().map(|v| f64::from(*v)));
-            first.extend(batch.column(1).as_primitive::<Float64Type>().values());
-        }
-        let of_first: Vec<f64> = want.iter().step_by(x.width).copied().collect();
-        common::assert_close(&first, &of_first, case);
+        ctx.register_batch("binned", x.table()).unwrap();
+        let (_, want) = golden.array(&case["outputs"]["y"]);
         // Vectors are stored as FLOAT.
         let mut single = case.clone();
         single["tol"] = json!({"rtol": 1e-6, "atol_rel_max": 1e-7});
-        common::assert_close(&vectors, &want, &single);
+        for feature in 0..x.width {
+            let call = format!("{} OVER (ORDER BY tr)", call(case, &format!("x{feature}")));
+            let got = common::window(&ctx, &call, "binned").await;
+            let of_feature: Vec<f64> = want
+                .iter()
+                .skip(feature)
+                .step_by(x.width)
+                .copied()
+                .collect();
+            let tolerance = if columns > 1 { &single } else { case };
+            common::assert_close(&got, &of_feature, tolerance);
+        }
+        let call = format!("{} OVER (ORDER BY tr)", call(case, "x"));
+        common::assert_close(&common::window(&ctx, &call, "binned").await, &want, &single);
+        println!("{}: {} × {}, {call}", case["id"], x.rows, x.width * columns);
+        compared += 1;
     }
+    compared
 }
 
-/// `tr`, the vector `x` and its first element; an empty bin is NULL.
-fn table(x: &Binned) -> RecordBatch {
-    let missing: Vec<Option<f64>> = x
-        .values
-        .iter()
-        .map(|v| (!v.is_nan()).then_some(*v))
-        .collect();
-    let item = Arc::new(Field::new_list_field(DataType::Float64, true));
-    let vectors = ListArray::new(
-        item,
-        OffsetBuffer::from_lengths(vec![x.width; x.rows]),
-        Arc::new(Float64Array::from(missing.clone())),
-        None,
-    );
-    let first: Float64Array = missing.into_iter().step_by(x.width).collect();
-    let tr = Int64Array::from_iter_values(0..x.rows as i64);
-    RecordBatch::try_from_iter([
-        ("tr", Arc::new(tr) as ArrayRef),
-        ("x", Arc::new(vectors)),
-        ("first", Arc::new(first)),
-    ])
-    .unwrap()
+#[tokio::test]
+async fn windows_equal_their_definitions() {
+    let Some(golden) = common::load_cases("continuous") else {
+        return;
+    };
+    assert_eq!(compare(&golden, "hrf_hold_os", 1).await, 12);
+    assert_eq!(compare(&golden, "hrf_naive_os1", 1).await, 12);
+    assert_eq!(compare(&golden, "fir_delays", 4).await, 6);
 }

@@ -1,16 +1,17 @@
-//! Response kernels against nilearn (golden/hrf).
+//! Response kernels against nilearn (golden/hrf), through SQL and bare.
 
 use crate::common;
-use voxql_udfs::kernels::hrf::{
-    Model, Sampling, dispersion_derivative, fir, response, time_derivative,
-};
+use arrow::array::AsArray;
+use arrow::datatypes::{DataType, Float64Type};
+use datafusion::prelude::SessionContext;
+use serde_json::Value;
+use voxql_udfs::kernels::hrf::{Component, Model, Sampling, fir};
 
 #[test]
 fn kernels_equal_nilearn() {
     let Some(golden) = common::load_cases("hrf") else {
         return;
     };
-    let mut compared = 0;
     for case in &golden.cases {
         let number = |name: &str| case["params"][name].as_f64().unwrap();
         let oversampling = number("oversampling") as usize;
@@ -19,25 +20,57 @@ fn kernels_equal_nilearn() {
             fir(number("fir_delay") as usize, oversampling)
         } else {
             let (model, kind) = function.split_once('_').unwrap();
-            let model = Model::from_name(model).unwrap();
+            let component = match kind {
+                "hrf" => Component::Response,
+                "time_derivative" => Component::TimeDerivative,
+                "dispersion_derivative" => Component::DispersionDerivative,
+                other => panic!("unknown kernel {other}"),
+            };
             let sampling = Sampling {
-                tr: number("t_r"),
-                oversampling,
                 time_length: number("time_length"),
                 onset: number("onset"),
+                ..Sampling::new(number("t_r"), oversampling)
             };
-            match kind {
-                "hrf" => response(model, sampling),
-                "time_derivative" => time_derivative(model, sampling),
-                "dispersion_derivative" => dispersion_derivative(model, sampling),
-                other => panic!("unknown kernel {other}"),
-            }
-            .unwrap()
+            component
+                .kernel(Model::from_name(model).unwrap(), sampling)
+                .unwrap()
         };
         let (_, want) = golden.array(&case["outputs"]["kernel"]);
         common::assert_close(&kernel, &want, case);
-        compared += 1;
     }
-    println!("{compared} kernels compared");
-    assert_eq!(compared, golden.cases.len());
+}
+
+#[tokio::test]
+async fn kernels_in_sql_equal_nilearn() {
+    let Some(golden) = common::load_cases("hrf") else {
+        return;
+    };
+    let ctx = SessionContext::new();
+    voxql_udfs::register_all(&ctx);
+    for case in &golden.cases {
+        let sql = format!("SELECT {}", call(case));
+        let batches = ctx.sql(&sql).await.unwrap().collect().await.unwrap();
+        let list = batches[0].column(0).as_list::<i32>();
+        assert_eq!(list.value_type(), DataType::Float64);
+        let kernel = list.value(0);
+        let (_, want) = golden.array(&case["outputs"]["kernel"]);
+        common::assert_close(kernel.as_primitive::<Float64Type>().values(), &want, case);
+        println!("{}: {} samples", case["id"], want.len());
+    }
+    assert_eq!(golden.cases.len(), 102);
+}
+
+/// The case as a call of the SQL function that has the name of nilearn's.
+fn call(case: &Value) -> String {
+    let function = case["function"].as_str().unwrap();
+    let params = &case["params"];
+    let oversampling = &params["oversampling"];
+    if function == "fir_kernel" {
+        let delay = &params["fir_delay"];
+        return format!("fir_kernel(delay => {delay}, oversampling => {oversampling})");
+    }
+    let (tr, length, onset) = (&params["t_r"], &params["time_length"], &params["onset"]);
+    format!(
+        "{function}(tr => {tr}, oversampling => {oversampling}, time_length => {length}, onset => {onset})"
+    )
 }

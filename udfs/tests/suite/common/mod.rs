@@ -13,7 +13,8 @@ use std::fs::File;
 use std::path::PathBuf;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::datatypes::{Float32Type, Float64Type, Int32Type, Int64Type};
+use arrow::datatypes::{DataType, Float32Type, Float64Type, Int32Type, Int64Type};
+use datafusion::prelude::SessionContext;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
 
@@ -139,8 +140,27 @@ pub fn assert_close(got: &[f64], want: &[f64], case: &Value) {
     }
 }
 
+/// The values of the expression `window` over `table`, row by row in the order of `tr`;
+/// vectors one after the other.
+pub async fn window(ctx: &SessionContext, window: &str, table: &str) -> Vec<f64> {
+    let sql = format!("SELECT {window} AS y, tr FROM {table} ORDER BY tr");
+    let batches = ctx.sql(&sql).await.unwrap().collect().await.unwrap();
+    batches.iter().flat_map(|b| flat(b.column(0))).collect()
+}
+
+/// The numbers of a column, or the elements of its vectors.
+pub fn flat(column: &ArrayRef) -> Vec<f64> {
+    let values = match column.data_type() {
+        DataType::List(_) => column.as_list::<i32>().values(),
+        DataType::FixedSizeList(..) => column.as_fixed_size_list().values(),
+        _ => column,
+    };
+    let values = arrow::compute::cast(values, &DataType::Float64).unwrap();
+    values.as_primitive::<Float64Type>().values().to_vec()
+}
+
 fn strings(column: &ArrayRef) -> Vec<String> {
-    let column = arrow::compute::cast(column, &arrow::datatypes::DataType::Utf8).unwrap();
+    let column = arrow::compute::cast(column, &DataType::Utf8).unwrap();
     let column = column.as_string::<i32>();
     column
         .iter()
