@@ -6,6 +6,7 @@ pub mod hrf;
 pub mod mel;
 pub mod mt19937;
 pub mod nearby;
+pub mod signal;
 pub mod srm;
 pub mod vector_stats;
 pub mod window;

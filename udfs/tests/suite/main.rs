@@ -3,6 +3,7 @@
 
 mod common;
 mod golden_bins;
+mod golden_clean;
 mod golden_continuous;
 mod golden_hrf;
 mod golden_mel;
