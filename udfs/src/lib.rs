@@ -6,7 +6,9 @@
 //! ```
 
 pub mod args;
+pub mod clean;
 pub mod distance;
+pub mod high_variance_confounds;
 pub mod hrf_convolve;
 pub mod interpolate;
 pub mod kernels;
@@ -15,6 +17,7 @@ pub mod named_arguments;
 pub mod power_to_db;
 pub mod register;
 pub mod run_window;
+pub mod standardize;
 pub mod time;
 pub mod tr_grid;
 pub mod tr_index;
@@ -23,6 +26,7 @@ pub mod vector_aggregates;
 pub mod vector_concat;
 pub mod vector_normalize;
 pub mod vectors;
+pub mod whole_run;
 
 /// Where `#[user_doc]` looks for its types.
 pub(crate) mod datafusion_doc {

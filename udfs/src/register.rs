@@ -2,11 +2,14 @@
 
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 
+use crate::clean::clean;
 use crate::distance::{cosine_distance, inner_product, l2_distance};
+use crate::high_variance_confounds::high_variance_confounds;
 use crate::hrf_convolve::hrf_convolve;
 use crate::interpolate::interpolate;
 use crate::mel_spectrogram::mel_spectrogram;
 use crate::power_to_db::power_to_db;
+use crate::standardize::{detrend, percent_change, zscore};
 use crate::tr_index::tr_index;
 use crate::tr_time::tr_time;
 use crate::vector_aggregates::{vector_avg, vector_max, vector_min, vector_std, vector_sum};
@@ -57,5 +60,10 @@ pub fn windows() -> Vec<WindowUDF> {
         // Response
         hrf_convolve(),
         // Signal
+        clean(),
+        detrend(),
+        zscore(),
+        percent_change(),
+        high_variance_confounds(),
     ]
 }

@@ -90,9 +90,19 @@ pub fn column_and_keys(
     parameters: Parameters,
     args: &ExpressionArgs,
 ) -> Vec<Arc<dyn PhysicalExpr>> {
+    columns_and_keys(parameters, &[0], args)
+}
+
+/// As [`column_and_keys`], where the arguments at the positions `columns` are columns.
+pub fn columns_and_keys(
+    parameters: Parameters,
+    columns: &[usize],
+    args: &ExpressionArgs,
+) -> Vec<Arc<dyn PhysicalExpr>> {
     let exprs = args.input_exprs();
+    let columns = columns.iter().filter_map(|i| exprs.get(*i));
     let keys = exprs.iter().skip(parameters.list.len() + 1).step_by(2);
-    exprs.iter().take(1).chain(keys).cloned().collect()
+    columns.chain(keys).cloned().collect()
 }
 
 /// Follows the rows of one partition and refuses those that are not the next TR.

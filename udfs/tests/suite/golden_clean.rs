@@ -1,7 +1,13 @@
 //! Cleaning of time series against nilearn 0.14.1 (golden/clean), every case.
 
 use crate::common;
+use std::sync::Arc;
 
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, ListArray, RecordBatch,
+};
+use arrow::datatypes::{Float32Type, Float64Type};
+use datafusion::prelude::SessionContext;
 use serde_json::{Value, json};
 use voxql_udfs::kernels::signal::butterworth::{Band, Butterworth};
 use voxql_udfs::kernels::signal::clean::{Cleaner, Filter, Options};
@@ -46,7 +52,7 @@ impl Matrix {
 }
 
 /// The options of a case of `signal.clean`: what a case does not say is nilearn's default.
-pub fn options(params: &Value) -> Options {
+fn options(params: &Value) -> Options {
     let default = Options::default();
     let number = |name: &str| params[name].as_f64();
     let flag = |name: &str, default| params[name].as_bool().unwrap_or(default);
@@ -292,4 +298,115 @@ fn high_variance() {
         compared += 1;
     }
     assert_eq!(compared, 1);
+}
+
+/// Every case of `clean` once more through SQL: vectors, and the first series alone as a
+/// number.
+#[tokio::test]
+async fn every_case_of_clean_in_sql() {
+    let Some(golden) = common::load_cases("clean") else {
+        return;
+    };
+    for case in golden.of("signal.clean") {
+        let ctx = SessionContext::new();
+        voxql_udfs::register_all(&ctx);
+        ctx.register_batch("t", table(&golden, case)).unwrap();
+        let params = &case["params"];
+        let argument = |name: &str| match params.get(name) {
+            None => "NULL".to_string(),
+            // None is nilearn's way not to standardize; here NULL is the default.
+            Some(Value::Null) => "false".to_string(),
+            Some(Value::String(text)) => format!("'{text}'"),
+            Some(other) => other.to_string(),
+        };
+        let column = |input: &str, name: &str| {
+            let given = case["inputs"].get(input).is_some();
+            (if given { name } else { "NULL" }).to_string()
+        };
+        let quirk = QUIRKS.iter().any(|id| case["id"] == *id);
+        let arguments = [
+            column("confounds", "c"),
+            argument("t_r"),
+            argument("detrend"),
+            argument("standardize"),
+            argument("filter"),
+            argument("high_pass"),
+            argument("low_pass"),
+            column("sample_mask", "keep"),
+            argument("standardize_confounds"),
+            argument("extrapolate"),
+            argument("ensure_finite"),
+            (if quirk { "'nilearn'" } else { "NULL" }).to_string(),
+        ]
+        .join(", ");
+        let sql = format!(
+            "SELECT run, tr, clean(x, {arguments}) OVER (PARTITION BY run ORDER BY tr) AS x,
+                    clean(first, {arguments}) OVER (PARTITION BY run ORDER BY tr) AS first
+             FROM t ORDER BY run, tr"
+        );
+        let batches = ctx.sql(&sql).await.unwrap().collect().await.unwrap();
+        let (mut vectors, mut first) = (Vec::new(), Vec::new());
+        for batch in &batches {
+            let lists = batch.column(2).as_list::<i32>();
+            let numbers = batch.column(3).as_primitive::<Float64Type>();
+            for row in 0..batch.num_rows() {
+                assert_eq!(lists.is_null(row), numbers.is_null(row));
+                if lists.is_valid(row) {
+                    let values = lists.value(row);
+                    let values = values.as_primitive::<Float32Type>().values();
+                    vectors.extend(values.iter().map(|v| f64::from(*v)));
+                    first.push(numbers.value(row));
+                }
+            }
+        }
+        let want = Matrix::of(&golden, &case["outputs"]["y"]);
+        assert_eq!(vectors.len(), want.values.len(), "{}", case["id"]);
+        let of_first: Vec<f64> = want.columns()[0].clone();
+        common::assert_close(&first, &of_first, case);
+        let ignored: &[usize] = if case["ignore_columns"].is_array() {
+            &[4]
+        } else {
+            &[]
+        };
+        let got = Matrix {
+            values: vectors,
+            ..want
+        };
+        let want = Matrix::of(&golden, &case["outputs"]["y"]);
+        // Vectors are stored as FLOAT.
+        let mut single = case.clone();
+        let atol = case["tol"]["atol"].as_f64().unwrap_or(0.0);
+        let rtol = case["tol"]["rtol"].as_f64().unwrap_or(0.0);
+        single["tol"] = json!({"rtol": rtol + 1e-7, "atol": atol + 1e-7});
+        common::assert_close(&got.without(ignored), &want.without(ignored), &single);
+        println!("SQL clean {}: equal", case["id"]);
+    }
+}
+
+/// `run`, `tr`, the vector `x` and its first element, the confounds `c`, and `keep`.
+fn table(golden: &common::Cases, case: &Value) -> RecordBatch {
+    let lists = |matrix: &Matrix| -> ArrayRef {
+        let rows = (0..matrix.rows).map(|t| Some(matrix.row(t).iter().map(|v| Some(*v))));
+        Arc::new(ListArray::from_iter_primitive::<Float64Type, _, _>(rows))
+    };
+    let x = Matrix::of(golden, &case["inputs"]["x"]);
+    let run = match case["inputs"].get("runs") {
+        Some(runs) => golden.array(runs).1,
+        None => vec![0.0; x.rows],
+    };
+    let tr = (0..x.rows).map(|t| run[..t].iter().filter(|r| **r == run[t]).count() as i64);
+    let mut columns: Vec<(&str, ArrayRef)> = vec![
+        ("tr", Arc::new(Int64Array::from_iter_values(tr))),
+        ("run", Arc::new(Float64Array::from(run.clone()))),
+        ("x", lists(&x)),
+        (
+            "first",
+            Arc::new(Float64Array::from(x.columns()[0].clone())),
+        ),
+        ("keep", Arc::new(BooleanArray::from(keep(case, x.rows)))),
+    ];
+    if let Some(confounds) = case["inputs"].get("confounds") {
+        columns.push(("c", lists(&Matrix::of(golden, confounds))));
+    }
+    RecordBatch::try_from_iter(columns).unwrap()
 }

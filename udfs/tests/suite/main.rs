@@ -1,6 +1,7 @@
 //! Everything that is tested through the crate's public face, as one program: a program
 //! of its own for each file would compile DataFusion's generics as many times.
 
+mod clean_laws;
 mod common;
 mod golden_bins;
 mod golden_clean;

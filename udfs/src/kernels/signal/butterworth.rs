@@ -103,8 +103,8 @@ impl Butterworth {
             (Some(high), None) => edge(order, |pole| high / pole, -1.0),
             (Some(high), Some(low)) => {
                 let (width, centre) = (low - high, high * low);
-                let unit = (one + Complex64::i() * centre.sqrt())
-                    / (one - Complex64::i() * centre.sqrt());
+                let unit =
+                    (one + Complex64::i() * centre.sqrt()) / (one - Complex64::i() * centre.sqrt());
                 let mut sections = Vec::new();
                 for pole in prototype(order) {
                     let half = pole * (width / 2.0);
@@ -317,7 +317,11 @@ mod tests {
 
     #[test]
     fn bands() {
-        assert!(Butterworth::new(ORDER, Band::default(), TR).unwrap().is_none());
+        assert!(
+            Butterworth::new(ORDER, Band::default(), TR)
+                .unwrap()
+                .is_none()
+        );
         let error = |high, low| band(high, low).checked(TR).unwrap_err();
         assert!(error(Some(0.0), None).contains("high_pass is a frequency in Hz"));
         assert!(error(None, Some(f64::NAN)).contains("low_pass is a frequency in Hz"));

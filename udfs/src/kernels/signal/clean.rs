@@ -197,12 +197,7 @@ impl Cleaner {
 
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2")]
-    fn run_avx2<I: Sample, O: Sample>(
-        &self,
-        rows: &[Option<&[I]>],
-        width: usize,
-        out: &mut [O],
-    ) {
+    fn run_avx2<I: Sample, O: Sample>(&self, rows: &[Option<&[I]>], width: usize, out: &mut [O]) {
         self.run(rows, width, out);
     }
 
@@ -237,8 +232,7 @@ impl Cleaner {
     ) -> [bool; LANES] {
         let padding = self.padding();
         let series = &self.timeline.series;
-        work.rows
-            .resize(series.len() + 2 * padding, [0.0; LANES]);
+        work.rows.resize(series.len() + 2 * padding, [0.0; LANES]);
         let mut first: Option<Lanes> = None;
         let mut constant = [true; LANES];
         for (position, (&t, known)) in series.iter().zip(&self.timeline.known).enumerate() {
@@ -316,8 +310,7 @@ impl Cleaner {
             Standardize::PercentSignalChange => {
                 let after = means(x);
                 let lost: Lanes = std::array::from_fn(|lane| {
-                    let lost = mean_is_lost
-                        .unwrap_or(after[lane].abs() / before[lane].abs() < 0.1);
+                    let lost = mean_is_lost.unwrap_or(after[lane].abs() / before[lane].abs() < 0.1);
                     if lost { before[lane] } else { 0.0 }
                 });
                 for row in x.iter_mut() {

@@ -31,10 +31,7 @@ pub fn high_variance_confounds<T: Sample>(
         ));
     }
     if let Some(other) = rows.iter().find(|row| row.len() != width) {
-        return Err(format!(
-            "one TR has {} voxels, others {width}",
-            other.len()
-        ));
+        return Err(format!("one TR has {} voxels, others {width}", other.len()));
     }
     let n = rows.len();
     let load = |from: usize, block: &mut Vec<Lanes>| {
@@ -98,9 +95,10 @@ pub fn high_variance_confounds<T: Sample>(
     Ok((0..n_confounds)
         .map(|k| {
             let column: Vec<f64> = (0..n).map(|t| vectors[(t, n - 1 - k)]).collect();
-            let largest = column
-                .iter()
-                .fold(0.0, |most: f64, x| if x.abs() > most.abs() { *x } else { most });
+            let largest = column.iter().fold(
+                0.0,
+                |most: f64, x| if x.abs() > most.abs() { *x } else { most },
+            );
             column.iter().map(|x| x * largest.signum()).collect()
         })
         .collect())
@@ -133,7 +131,11 @@ mod tests {
                 (0..100)
                     .map(|v| {
                         let noise = f64::from(((t * 31 + v * 17) % 23) as u8) / 23.0;
-                        if v < 10 { 10.0 * course[t] + noise } else { noise }
+                        if v < 10 {
+                            10.0 * course[t] + noise
+                        } else {
+                            noise
+                        }
                     })
                     .collect()
             })
@@ -141,12 +143,15 @@ mod tests {
         let rows: Vec<&[f64]> = rows.iter().map(Vec::as_slice).collect();
         let found = high_variance_confounds(&rows, 100, 1, 10.0, false).unwrap();
         let norm = course.iter().map(|x| x * x).sum::<f64>().sqrt();
-        let cosine: f64 = found[0].iter().zip(&course).map(|(a, b)| a * b / norm).sum();
+        let cosine: f64 = found[0]
+            .iter()
+            .zip(&course)
+            .map(|(a, b)| a * b / norm)
+            .sum();
         assert!(cosine.abs() > 0.99, "{cosine}");
 
-        let error = |n, percentile| {
-            high_variance_confounds(&rows, 100, n, percentile, false).unwrap_err()
-        };
+        let error =
+            |n, percentile| high_variance_confounds(&rows, 100, n, percentile, false).unwrap_err();
         assert!(error(11, 10.0).contains("11 confounds are more than"));
         assert!(error(1, 101.0).contains("percentile must lie"));
     }

@@ -109,9 +109,8 @@ impl Spline {
         let h = &self.steps;
         slopes.clear();
         slopes.resize(n, [0.0; LANES]);
-        let secant = |i: usize, lane: usize| {
-            (x[self.knots[i + 1]][lane] - x[self.knots[i]][lane]) / h[i]
-        };
+        let secant =
+            |i: usize, lane: usize| (x[self.knots[i + 1]][lane] - x[self.knots[i]][lane]) / h[i];
         if n == 2 {
             for lane in 0..LANES {
                 let slope = secant(0, lane);
@@ -200,6 +199,10 @@ mod tests {
 
     #[test]
     fn one_knot_is_too_few() {
-        assert!(Spline::new(&[3], &[1]).unwrap_err().contains("at least two"));
+        assert!(
+            Spline::new(&[3], &[1])
+                .unwrap_err()
+                .contains("at least two")
+        );
     }
 }
