@@ -5,6 +5,11 @@
 //! through all steps, in a buffer that stays in the processor's cache. The steps see
 //! that buffer as one [`Lanes`] a TR, and the compiler makes their inner loops SIMD.
 
+#![expect(
+    clippy::needless_range_loop,
+    reason = "lanes of several rows are walked together"
+)]
+
 pub mod butterworth;
 pub mod clean;
 pub mod confounds;
