@@ -114,7 +114,7 @@ impl WindowUDFImpl for Interpolate {
     }
 
     fn expressions(&self, args: ExpressionArgs) -> Vec<Arc<dyn PhysicalExpr>> {
-        run_window::columns_and_keys(PARAMETERS, &args, 2)
+        run_window::columns_and_keys(PARAMETERS, &[0, 1], &args)
     }
 
     fn partition_evaluator(

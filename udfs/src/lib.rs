@@ -6,10 +6,12 @@
 //! ```
 
 pub mod args;
+pub mod clean;
 pub mod column_planner;
 pub mod distance;
-mod grid;
 pub mod fir_delays;
+mod grid;
+pub mod high_variance_confounds;
 pub mod hrf_convolve;
 pub mod hrf_kernels;
 pub mod interpolate;
@@ -21,6 +23,7 @@ pub mod oversampling;
 pub mod power_to_db;
 pub mod register;
 pub mod run_window;
+pub mod standardize;
 pub mod time;
 pub mod tr_grid;
 pub mod tr_index;
@@ -30,6 +33,7 @@ pub mod vector_aggregates;
 pub mod vector_concat;
 pub mod vector_normalize;
 pub mod vectors;
+pub mod whole_run;
 
 /// Where `#[user_doc]` looks for its types.
 pub(crate) mod datafusion_doc {

@@ -2,8 +2,10 @@
 
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 
+use crate::clean::clean;
 use crate::distance::{cosine_distance, inner_product, l2_distance};
 use crate::fir_delays::fir_delays;
+use crate::high_variance_confounds::high_variance_confounds;
 use crate::hrf_convolve::hrf_convolve;
 use crate::hrf_kernels::{
     fir_kernel, glover_dispersion_derivative, glover_hrf, glover_time_derivative,
@@ -12,6 +14,7 @@ use crate::hrf_kernels::{
 use crate::interpolate::interpolate;
 use crate::mel_spectrogram::mel_spectrogram;
 use crate::power_to_db::power_to_db;
+use crate::standardize::{detrend, percent_change, zscore};
 use crate::tr_index::tr_index;
 use crate::tr_overlap::tr_overlap;
 use crate::tr_time::tr_time;
@@ -75,5 +78,10 @@ pub fn windows() -> Vec<WindowUDF> {
         hrf_convolve(),
         fir_delays(),
         // Signal
+        clean(),
+        detrend(),
+        zscore(),
+        percent_change(),
+        high_variance_confounds(),
     ]
 }

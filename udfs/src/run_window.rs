@@ -118,18 +118,19 @@ pub fn column_and_keys(
     parameters: Parameters,
     args: &ExpressionArgs,
 ) -> Vec<Arc<dyn PhysicalExpr>> {
-    columns_and_keys(parameters, args, 1)
+    columns_and_keys(parameters, &[0], args)
 }
 
-/// The same where the first `columns` arguments are columns.
+/// As [`column_and_keys`], where the arguments at the positions `columns` are columns.
 pub fn columns_and_keys(
     parameters: Parameters,
+    columns: &[usize],
     args: &ExpressionArgs,
-    columns: usize,
 ) -> Vec<Arc<dyn PhysicalExpr>> {
     let exprs = args.input_exprs();
+    let columns = columns.iter().filter_map(|i| exprs.get(*i));
     let keys = exprs.iter().skip(parameters.list.len() + 1).step_by(2);
-    exprs.iter().take(columns).chain(keys).cloned().collect()
+    columns.chain(keys).cloned().collect()
 }
 
 /// The check that the rows of one partition are of one run, for a function with an order

@@ -7,6 +7,7 @@ pub mod mel;
 pub mod mt19937;
 pub mod nearby;
 pub mod overlap;
+pub mod signal;
 pub mod srm;
 pub mod vector_stats;
 pub mod weighted_sum;

@@ -1,8 +1,10 @@
 //! Everything that is tested through the crate's public face, as one program: a program
 //! of its own for each file would compile DataFusion's generics as many times.
 
+mod clean_laws;
 mod common;
 mod golden_bins;
+mod golden_clean;
 mod golden_continuous;
 mod golden_hrf;
 mod golden_mel;
