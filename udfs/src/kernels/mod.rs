@@ -1,11 +1,14 @@
 //! The mathematics: slices and matrices, nothing of DataFusion.
 
 pub mod decibel;
+pub mod design;
 pub mod dot;
 pub mod hrf;
 pub mod mel;
 pub mod mt19937;
 pub mod nearby;
+pub mod orthogonal;
+pub mod regressor;
 pub mod srm;
 pub mod vector_stats;
 pub mod window;

@@ -4,9 +4,11 @@
 mod common;
 mod golden_bins;
 mod golden_continuous;
+mod golden_design;
 mod golden_hrf;
 mod golden_mel;
 mod golden_neighbours;
+mod golden_regressor;
 mod golden_srm;
 mod golden_textalign;
 mod hrf_convolve_laws;
