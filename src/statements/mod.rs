@@ -2,9 +2,11 @@
 //!
 //! [`parse`] is the one entrance of shell, library, files and server: DataFusion's
 //! parser with VoxQL's own statements around it. [`plan`] looks at the files that a
-//! statement names before DataFusion plans it. [`copy`] chooses how Parquet is written.
+//! statement names before DataFusion plans it, and [`design_matrix`] computes what its calls
+//! name. [`copy`] chooses how Parquet is written.
 
 pub mod copy;
+pub mod design_matrix;
 pub mod parse;
 pub mod plan;
 pub mod width;

@@ -14,6 +14,7 @@ pub mod mel_spectrogram;
 pub mod named_arguments;
 pub mod power_to_db;
 pub mod register;
+pub mod regressor;
 pub mod run_window;
 pub mod time;
 pub mod tr_grid;
@@ -31,6 +32,7 @@ pub(crate) mod datafusion_doc {
 
 use std::sync::Arc;
 
+use datafusion::execution::FunctionRegistry;
 use datafusion::prelude::SessionContext;
 
 /// Registers every function of this crate.
@@ -44,7 +46,11 @@ pub fn register_all(ctx: &SessionContext) {
     for function in register::windows() {
         ctx.register_udwf(function);
     }
-    // Fails only in a DataFusion built without SQL, where nobody can call it.
+    let planner = Arc::new(regressor::RegressorPlanner);
+    // These fail only in a DataFusion built without SQL, where nobody can call them.
+    if let Err(error) = ctx.state_ref().write().register_expr_planner(planner) {
+        log::warn!("regressor is not available for all models: {error}");
+    }
     if let Err(error) = ctx.register_relation_planner(Arc::new(tr_grid::TrGrid)) {
         log::warn!("tr_grid is not available: {error}");
     }

@@ -7,6 +7,7 @@ use crate::hrf_convolve::hrf_convolve;
 use crate::interpolate::interpolate;
 use crate::mel_spectrogram::mel_spectrogram;
 use crate::power_to_db::power_to_db;
+use crate::regressor::{regressor, regressors};
 use crate::tr_index::tr_index;
 use crate::tr_time::tr_time;
 use crate::vector_aggregates::{vector_avg, vector_max, vector_min, vector_std, vector_sum};
@@ -45,6 +46,8 @@ pub fn aggregates() -> Vec<AggregateUDF> {
         vector_min(),
         vector_max(),
         // Response
+        regressor(),
+        regressors(),
         // Brain
     ]
 }

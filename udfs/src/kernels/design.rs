@@ -136,7 +136,7 @@ pub fn polynomial_drift(frame_times: &[f64], order: usize) -> Result<Vec<Vec<f64
 /// # Errors
 /// When a column holds what is not finite.
 pub fn design_matrix(
-    conditions: &[Vec<Event>],
+    conditions: &[&[Event]],
     regressors: &Regressors,
     added: &[Vec<f64>],
     drifts: &[Vec<f64>],
@@ -236,7 +236,7 @@ mod tests {
             duration: 8.0,
             amplitude: 1.0,
         };
-        let twice = [vec![event], vec![event]];
+        let twice = [&[event][..], &[event]];
         let (columns, regularised) =
             design_matrix(&twice, &regressors, &[], &[], times.len()).unwrap();
         assert!(regularised);

@@ -75,7 +75,7 @@ fn every_case() {
         names.push("constant".into());
         assert_eq!(json!(names), case["outputs"]["columns"], "{}", case["id"]);
 
-        let events: Vec<Vec<Event>> = conditions.into_values().collect();
+        let events: Vec<&[Event]> = conditions.values().map(Vec::as_slice).collect();
         let (columns, regularised) =
             design_matrix(&events, &regressors, &added, &drifts, frame_times.len()).unwrap();
         assert_eq!(

@@ -13,5 +13,6 @@ mod golden_srm;
 mod golden_textalign;
 mod hrf_convolve_laws;
 mod interpolate;
+mod regressor;
 mod srm_laws;
 mod vectors;
