@@ -39,8 +39,12 @@ pub fn of(batch: &RecordBatch, fields: &[FieldRef], rows: &str) -> Result<Vec<Ke
     for field in fields {
         columns.push(column(batch, field, rows)?);
     }
-    let key = |i: usize| columns.iter().map(|c| ScalarValue::try_from_array(c, i));
-    (0..batch.num_rows()).map(|i| key(i).collect()).collect()
+    (0..batch.num_rows())
+        .map(|i| {
+            let values = columns.iter().map(|c| ScalarValue::try_from_array(c, i));
+            values.collect()
+        })
+        .collect()
 }
 
 fn column(batch: &RecordBatch, field: &Field, rows: &str) -> Result<ArrayRef> {

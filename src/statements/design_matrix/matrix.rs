@@ -1,6 +1,5 @@
 //! The matrices of all runs, and the table that they make.
 
-use std::any::Any;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch};
@@ -202,10 +201,6 @@ struct Held {
 
 #[async_trait]
 impl TableProvider for Held {
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-
     fn schema(&self) -> SchemaRef {
         self.table.schema()
     }
