@@ -125,7 +125,8 @@ fn parameter(ident: &Ident) -> Result<&'static str> {
     }
     let known: Vec<String> = known.map(str::to_string).collect();
     let takes = known.join(", ");
-    match closest(&known, &wanted) {
+    let part_of = || known.iter().find(|name| name.contains(&wanted));
+    match closest(&known, &wanted).or_else(part_of) {
         Some(close) => {
             plan_err!("{FUNCTION} has no argument {wanted}; did you mean {close}? It takes {takes}")
         }

@@ -1,12 +1,13 @@
 //! The matrices of all runs, and the table that they make.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::{Result, ScalarValue, exec_err, plan_err};
+use datafusion::common::{Result, ScalarValue, exec_err, plan_datafusion_err, plan_err};
 use datafusion::datasource::MemTable;
 use datafusion::execution::SessionState;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
@@ -23,15 +24,15 @@ use super::arguments::Inputs;
 use super::events::{Events, Run};
 use super::keys;
 
+/// The matrices that are at work beside the finished ones: the one in the making, and its
+/// singular vectors.
+const WORKING: usize = 3;
+
 /// Computes the table: the keys, `tr`, `time`, and the columns of the design.
 pub fn table(state: &SessionState, inputs: &Inputs) -> Result<Arc<dyn TableProvider>> {
     let settings = &inputs.settings;
     let regressors = settings.regressors()?;
     let frame_times = settings.frame_times()?;
-    let drifts = match inputs.drift.columns(&frame_times) {
-        Ok(drifts) => drifts,
-        Err(message) => return plan_err!("{FUNCTION}: {message}"),
-    };
     let (events, added) = read(inputs)?;
 
     let mut names: Vec<String> = events
@@ -40,13 +41,19 @@ pub fn table(state: &SessionState, inputs: &Inputs) -> Result<Arc<dyn TableProvi
         .flat_map(|condition| settings.model.names(condition))
         .collect();
     names.extend(added.names.iter().cloned());
-    names.extend((1..=drifts.len()).map(|i| format!("drift_{i}")));
+    let wrong = |message: String| plan_datafusion_err!("{FUNCTION}: {message}");
+    let drifts = inputs.drift.number(&frame_times);
+    names.extend((1..=drifts.map_err(wrong)?).map(|i| format!("drift_{i}")));
     names.push("constant".to_string());
     let schema = schema(&events.keys, &names)?;
 
+    // Asked for before anything is made: 0.01 Hz over a million volumes are 40,000 columns.
     let memory = MemoryConsumer::new(FUNCTION).register(&state.runtime_env().memory_pool);
-    let values = events.runs.len() * settings.n_scans * schema.fields().len();
-    memory.try_grow(values * size_of::<f64>())?;
+    let values = (events.runs.len() + WORKING)
+        .saturating_mul(settings.n_scans)
+        .saturating_mul(schema.fields().len());
+    memory.try_grow(values.saturating_mul(size_of::<f64>()))?;
+    let drifts = inputs.drift.columns(&frame_times).map_err(wrong)?;
     let design = Design {
         settings,
         regressors,
@@ -112,8 +119,9 @@ fn without_events(added: &Added) -> Events {
 
 fn schema(keys: &[FieldRef], names: &[String]) -> Result<SchemaRef> {
     let mut fields: Vec<FieldRef> = keys.to_vec();
+    let mut taken: HashSet<String> = keys.iter().map(|key| key.name().clone()).collect();
     let mut add = |name: &str, data_type: DataType| {
-        if fields.iter().any(|field| field.name() == name) {
+        if !taken.insert(name.to_string()) {
             return plan_err!(
                 "{FUNCTION}: two columns are named {name}; rename the condition or the added regressor, as in \
                  'c_' || trial_type AS trial_type"

@@ -41,6 +41,19 @@ impl Drift {
         }
     }
 
+    /// How many columns [`Self::columns`] will give.
+    ///
+    /// # Errors
+    /// When the frequency or the order cannot be.
+    pub fn number(self, frame_times: &[f64]) -> Result<usize, String> {
+        let n_scans = frame_times.len();
+        match self {
+            Self::Cosine { high_pass } => cosine_order(n_scans, high_pass, interval(frame_times)?),
+            Self::Polynomial { order } => polynomial_order(n_scans, order),
+            Self::None => Ok(0),
+        }
+    }
+
     /// The columns for frames at these times (two or more, ascending), without the
     /// constant.
     ///
@@ -49,15 +62,19 @@ impl Drift {
     pub fn columns(self, frame_times: &[f64]) -> Result<Vec<Vec<f64>>, String> {
         match self {
             Self::Cosine { high_pass } => {
-                let [first, .., last] = frame_times else {
-                    return Err("drifts need two volumes or more".into());
-                };
-                let dt = (last - first) / (frame_times.len() - 1) as f64;
-                cosine_drift(frame_times.len(), high_pass, dt)
+                cosine_drift(frame_times.len(), high_pass, interval(frame_times)?)
             }
             Self::Polynomial { order } => polynomial_drift(frame_times, order),
             Self::None => Ok(Vec::new()),
         }
+    }
+}
+
+/// The mean time between volumes.
+fn interval(frame_times: &[f64]) -> Result<f64, String> {
+    match frame_times {
+        [first, .., last] => Ok((last - first) / (frame_times.len() - 1) as f64),
+        _ => Err("drifts need two volumes or more".into()),
     }
 }
 
@@ -71,6 +88,16 @@ impl Drift {
 /// # Errors
 /// When `high_pass` is not 0 or a positive number, or `dt` not positive.
 pub fn cosine_drift(n_scans: usize, high_pass: f64, dt: f64) -> Result<Vec<Vec<f64>>, String> {
+    let order = cosine_order(n_scans, high_pass, dt)?;
+    let n = n_scans as f64;
+    let column = |k: usize| {
+        let value = |i: usize| (2.0 / n).sqrt() * (PI / n * (i as f64 + 0.5) * k as f64).cos();
+        (0..n_scans).map(value).collect()
+    };
+    Ok((1..=order).map(column).collect())
+}
+
+fn cosine_order(n_scans: usize, high_pass: f64, dt: f64) -> Result<usize, String> {
     if !(high_pass.is_finite() && high_pass >= 0.0) {
         return Err(format!(
             "high_pass is a frequency in Hz, 0 or positive, got {high_pass}"
@@ -81,15 +108,8 @@ pub fn cosine_drift(n_scans: usize, high_pass: f64, dt: f64) -> Result<Vec<Vec<f
             "the time between volumes must be positive, got {dt}"
         ));
     }
-    let n = n_scans as f64;
-    let order = (2.0 * n * high_pass * dt).floor() as usize;
-    let column = |k: usize| {
-        let value = |i: usize| (2.0 / n).sqrt() * (PI / n * (i as f64 + 0.5) * k as f64).cos();
-        (0..n_scans).map(value).collect()
-    };
-    Ok((1..=order.min(n_scans.saturating_sub(1)))
-        .map(column)
-        .collect())
+    let order = (2.0 * n_scans as f64 * high_pass * dt).floor() as usize;
+    Ok(order.min(n_scans.saturating_sub(1)))
 }
 
 /// `(t / max t)^k` for `k` from 1 to `order`, each orthogonal to those before it and to
@@ -107,12 +127,7 @@ pub fn polynomial_drift(frame_times: &[f64], order: usize) -> Result<Vec<Vec<f64
             "polynomial drifts need a positive time, the last one is {largest} s"
         ));
     }
-    if order >= frame_times.len() {
-        return Err(format!(
-            "drift_order must be less than the number of volumes, {}, got {order}",
-            frame_times.len()
-        ));
-    }
+    polynomial_order(frame_times.len(), order)?;
     let power = |k: usize| {
         let value = |t: &f64| (t / largest).powi(k as i32);
         frame_times.iter().map(value).collect()
@@ -121,6 +136,15 @@ pub fn polynomial_drift(frame_times: &[f64], order: usize) -> Result<Vec<Vec<f64
     orthogonalise(&mut columns);
     columns.remove(0);
     Ok(columns)
+}
+
+fn polynomial_order(n_scans: usize, order: usize) -> Result<usize, String> {
+    match order < n_scans {
+        true => Ok(order),
+        false => Err(format!(
+            "drift_order must be less than the number of volumes, {n_scans}, got {order}"
+        )),
+    }
 }
 
 /// The columns of one run: those of each condition in turn, the added ones, the drifts

@@ -84,13 +84,7 @@ impl Regressors {
             .map(|pair| pair[1] - pair[0])
             .fold(f64::INFINITY, f64::min);
         let mut kernels = model.kernels(tr, oversampling)?;
-        for kernel in &mut kernels {
-            let mut sum = 0.0;
-            for sample in kernel {
-                sum += *sample;
-                *sample = sum;
-            }
-        }
+        kernels.iter_mut().for_each(|kernel| accumulate(kernel));
         let fir = matches!(model, Model::Fir(_));
         // nilearn reads FIR columns one TR less one sample later than they are.
         let shift = if fir { oversampling - 1 } else { 0 };
@@ -130,6 +124,21 @@ impl Regressors {
             orthogonalise(&mut columns);
         }
         columns
+    }
+}
+
+/// Replaces values by their cumulative sums, compensated for rounding (Neumaier): the
+/// 50 samples of 1/50 of a FIR kernel add up to 1.
+fn accumulate(values: &mut [f64]) {
+    let (mut sum, mut lost) = (0.0f64, 0.0);
+    for value in values {
+        let next = sum + *value;
+        lost += match sum.abs() >= value.abs() {
+            true => (sum - next) + *value,
+            false => (*value - next) + sum,
+        };
+        sum = next;
+        *value = sum + lost;
     }
 }
 
