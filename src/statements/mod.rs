@@ -2,11 +2,13 @@
 //!
 //! [`parse`] is the one entrance of shell, library, files and server: DataFusion's
 //! parser with VoxQL's own statements around it. [`plan`] looks at the files that a
-//! statement names before DataFusion plans it. [`copy`] chooses how Parquet is written,
-//! [`copy_to`] where, and [`one_run`] refuses plans that mix runs.
+//! statement names before DataFusion plans it, and [`design_matrix`] computes what its calls
+//! name. [`copy`] chooses how Parquet is written, [`copy_to`] where, and [`one_run`] refuses
+//! plans that mix runs.
 
 pub mod copy;
 pub mod copy_to;
+pub mod design_matrix;
 pub mod one_run;
 pub mod parse;
 pub mod plan;

@@ -16,17 +16,21 @@ use datafusion::execution::SessionState;
 use datafusion::logical_expr::planner::{
     PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning,
 };
-use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::{DdlStatement, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::parser::{CopyToSource, Statement as EngineStatement};
 use datafusion::sql::sqlparser::ast::{FunctionArg, ObjectName, TableFactor, Visit, Visitor};
 
 use voxql_udfs::named_arguments::complete;
 
+use super::design_matrix;
 use crate::readers;
 
 /// Plans one of DataFusion's statements.
 pub async fn plan(state: &SessionState, mut statement: EngineStatement) -> Result<LogicalPlan> {
     fill_gaps(&mut statement, state)?;
+    let text = statement.to_string();
+    let matrices = design_matrix::resolve(state, &mut statement).await?;
+    let computed = !matrices.is_empty();
     let mut calls = Calls::default();
     collect(&statement, &mut calls);
     let mut tables = HashMap::new();
@@ -36,7 +40,14 @@ pub async fn plan(state: &SessionState, mut statement: EngineStatement) -> Resul
     }
     let mut state = state.clone();
     state.register_relation_planner(Arc::new(ReaderPlanner { tables }))?;
-    state.statement_to_plan(statement).await
+    state.register_relation_planner(Arc::new(matrices))?;
+    let mut plan = state.statement_to_plan(statement).await?;
+    if let LogicalPlan::Ddl(DdlStatement::CreateView(view)) = &mut plan
+        && computed
+    {
+        view.definition = Some(text);
+    }
+    Ok(plan)
 }
 
 /// NULL for the arguments that named calls leave out between others.

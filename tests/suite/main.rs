@@ -4,6 +4,7 @@
 mod backend;
 mod cli;
 mod crash;
+mod design_matrix;
 mod memory;
 mod pipeline;
 mod readme;

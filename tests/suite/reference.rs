@@ -29,7 +29,7 @@ async fn every_function_is_documented() {
         .map(|f| f.name())
         .chain(aggregates.iter().map(|f| f.name()))
         .chain(windows.iter().map(|f| f.name()))
-        .chain(["embed", "srm_transform", "tr_grid"]);
+        .chain(["embed", "srm_transform", "tr_grid", "design_matrix"]);
     for name in names {
         assert!(
             page.contains(&format!("### `{name}`")),

@@ -22,6 +22,7 @@ pub mod named_arguments;
 pub mod oversampling;
 pub mod power_to_db;
 pub mod register;
+pub mod regressor;
 pub mod run_window;
 pub mod standardize;
 pub mod time;
@@ -43,6 +44,7 @@ pub(crate) mod datafusion_doc {
 use std::sync::Arc;
 
 use datafusion::execution::FunctionRegistry;
+use datafusion::logical_expr::planner::ExprPlanner;
 use datafusion::prelude::SessionContext;
 
 /// Registers every function of this crate.
@@ -56,11 +58,16 @@ pub fn register_all(ctx: &SessionContext) {
     for function in register::windows() {
         ctx.register_udwf(function);
     }
-    let columns = Arc::new(column_planner::ColumnPlanner);
-    if let Err(error) = ctx.state_ref().write().register_expr_planner(columns) {
-        log::warn!("models of several columns are not available: {error}");
+    // These fail only in a DataFusion built without SQL, where nobody can call them.
+    let planners: [Arc<dyn ExprPlanner>; 2] = [
+        Arc::new(column_planner::ColumnPlanner),
+        Arc::new(regressor::RegressorPlanner),
+    ];
+    for planner in planners {
+        if let Err(error) = ctx.state_ref().write().register_expr_planner(planner) {
+            log::warn!("models of several columns are not available: {error}");
+        }
     }
-    // Fails only in a DataFusion built without SQL, where nobody can call it.
     if let Err(error) = ctx.register_relation_planner(Arc::new(tr_grid::TrGrid)) {
         log::warn!("tr_grid is not available: {error}");
     }

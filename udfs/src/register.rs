@@ -14,6 +14,7 @@ use crate::hrf_kernels::{
 use crate::interpolate::interpolate;
 use crate::mel_spectrogram::mel_spectrogram;
 use crate::power_to_db::power_to_db;
+use crate::regressor::{regressor, regressors};
 use crate::standardize::{detrend, percent_change, zscore};
 use crate::tr_index::tr_index;
 use crate::tr_overlap::tr_overlap;
@@ -65,6 +66,8 @@ pub fn aggregates() -> Vec<AggregateUDF> {
         vector_max(),
         vector_count(),
         // Response
+        regressor(),
+        regressors(),
         // Brain
     ]
 }

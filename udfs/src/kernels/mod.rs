@@ -1,12 +1,15 @@
 //! The mathematics: slices and matrices, nothing of DataFusion.
 
 pub mod decibel;
+pub mod design;
 pub mod dot;
 pub mod hrf;
 pub mod mel;
 pub mod mt19937;
 pub mod nearby;
+pub mod orthogonal;
 pub mod overlap;
+pub mod regressor;
 pub mod signal;
 pub mod srm;
 pub mod vector_stats;

@@ -1,6 +1,7 @@
 //! Windows over TR-rate features against their definitions in NumPy (golden/continuous).
 
 use crate::common;
+use crate::golden_regressor::row_major;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array, Int64Array, ListArray, RecordBatch};
@@ -8,6 +9,7 @@ use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field};
 use datafusion::prelude::SessionContext;
 use serde_json::{Value, json};
+use voxql_udfs::kernels::regressor::{self, Event, Regressors};
 
 /// Row-major TRs × features, where an empty bin is NaN.
 struct Binned {
@@ -108,4 +110,43 @@ async fn windows_equal_their_definitions() {
     assert_eq!(compare(&golden, "hrf_hold_os", 1).await, 12);
     assert_eq!(compare(&golden, "hrf_naive_os1", 1).await, 12);
     assert_eq!(compare(&golden, "fir_delays", 4).await, 6);
+}
+
+/// Every TR an event of one TR with the feature as its height, at the start of TRs and
+/// in their middle.
+#[test]
+fn every_tr_an_event() {
+    let Some(golden) = common::load_cases("continuous") else {
+        return;
+    };
+    let mut compared = 0;
+    for case in cases(&golden, "hrf_events") {
+        let tr = case["params"]["tr"].as_f64().unwrap();
+        let x = binned(&golden, case);
+        let middle = case["function"].as_str().unwrap().ends_with("_mid");
+        let shift = if middle { tr / 2.0 } else { 0.0 };
+        let frame_times: Vec<f64> = (0..x.rows).map(|k| k as f64 * tr + shift).collect();
+        let name = case["params"]["hrf"].as_str().unwrap_or("glover");
+        let model = regressor::Model::from_name(name, &[0.0]).unwrap();
+        let regressors = Regressors::new(&frame_times, &model, 50, regressor::MIN_ONSET).unwrap();
+        let columns: Vec<Vec<f64>> = (0..x.width)
+            .flat_map(|j| {
+                let events: Vec<Event> = (0..x.rows)
+                    .map(|k| Event {
+                        onset: k as f64 * tr,
+                        duration: tr,
+                        amplitude: Some(x.values[k * x.width + j])
+                            .filter(|value| !value.is_nan())
+                            .unwrap_or(0.0),
+                    })
+                    .collect();
+                regressors.columns(&events)
+            })
+            .collect();
+        let (_, want) = golden.array(&case["outputs"]["y"]);
+        common::assert_close(&row_major(&columns), &want, case);
+        println!("{} ok", case["id"]);
+        compared += 1;
+    }
+    assert!(compared > 0);
 }
