@@ -22,11 +22,14 @@ use datafusion::sql::sqlparser::ast::{FunctionArg, ObjectName, TableFactor, Visi
 
 use voxql_udfs::named_arguments::complete;
 
+use crate::asof::relation::AsofPlanner;
+use crate::asof::rewrite::nest;
 use crate::readers;
 
 /// Plans one of DataFusion's statements.
 pub async fn plan(state: &SessionState, mut statement: EngineStatement) -> Result<LogicalPlan> {
     fill_gaps(&mut statement, state)?;
+    nest_asof_joins(&mut statement);
     let mut calls = Calls::default();
     collect(&statement, &mut calls);
     let mut tables = HashMap::new();
@@ -36,6 +39,7 @@ pub async fn plan(state: &SessionState, mut statement: EngineStatement) -> Resul
     }
     let mut state = state.clone();
     state.register_relation_planner(Arc::new(ReaderPlanner { tables }))?;
+    state.register_relation_planner(Arc::new(AsofPlanner))?;
     state.statement_to_plan(statement).await
 }
 
@@ -49,6 +53,20 @@ fn fill_gaps(statement: &mut EngineStatement, state: &SessionState) -> Result<()
         },
         EngineStatement::Explain(explain) => fill_gaps(&mut explain.statement, state),
         EngineStatement::CreateExternalTable(_) | EngineStatement::Reset(_) => Ok(()),
+    }
+}
+
+/// ASOF JOINs to where [`AsofPlanner`] gets them.
+fn nest_asof_joins(statement: &mut EngineStatement) {
+    match statement {
+        EngineStatement::Statement(statement) => nest(statement.as_mut()),
+        EngineStatement::CopyTo(copy) => {
+            if let CopyToSource::Query(query) = &mut copy.source {
+                nest(query.as_mut());
+            }
+        }
+        EngineStatement::Explain(explain) => nest_asof_joins(&mut explain.statement),
+        EngineStatement::CreateExternalTable(_) | EngineStatement::Reset(_) => {}
     }
 }
 
