@@ -14,7 +14,7 @@
 //! - [`relation`] plans the two sides, [`condition`] reads MATCH_CONDITION and ON.
 //! - [`node`] is the join in the logical plan, [`filters`] pushes WHERE below it.
 //! - [`physical`] makes the operator, [`exec`], whose streams ([`stream`]) feed batches
-//!   ([`side`]) into the merge ([`merge`]), which sees arrays only.
+//!   ([`side`]) into the merge ([`merge`], [`gather`]), which sees arrays only.
 //! - [`clock`]: times of any type as whole numbers.
 
 pub mod clock;
@@ -30,6 +30,8 @@ pub mod relation;
 pub mod rewrite;
 pub mod side;
 pub mod stream;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

@@ -87,7 +87,7 @@ impl Prepared {
     ) -> Result<Self> {
         let ranges = match (keys, batch.num_rows()) {
             (_, 0) => vec![],
-            ([], rows) => vec![0..rows],
+            ([], rows) => std::iter::once(0..rows).collect(),
             (keys, _) => partition(keys)?.ranges(),
         };
         let timed = |rows: &Range<usize>| match &times.valid {
