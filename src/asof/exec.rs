@@ -241,8 +241,10 @@ impl ExecutionPlan for AsofJoinExec {
         ]
     }
 
+    /// The left side's order is kept, and `properties` says so. Said here too, DataFusion would
+    /// push a sort that stands above to the left side in place of the order needed there.
     fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true, false]
+        vec![false, false]
     }
 
     fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
