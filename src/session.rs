@@ -11,7 +11,7 @@ use datafusion::execution::TaskContext;
 use datafusion::execution::cache::cache_manager::CacheManagerConfig;
 use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
-use datafusion::execution::{SendableRecordBatchStream, SessionState};
+use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::memory::MemoryStream;
 use datafusion::physical_plan::{EmptyRecordBatchStream, ExecutionPlan, execute_stream};
@@ -20,7 +20,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use crate::database::{Database, DirectorySchema};
 use crate::models::Models;
 use crate::statements::{self, Kind, Statement, copy_to, width};
-use crate::{ddl, models, readers};
+use crate::{asof, ddl, models, readers};
 
 /// The catalog and schema in which all tables are.
 pub const CATALOG: &str = "voxql";
@@ -85,8 +85,12 @@ impl Answer {
 impl Session {
     pub async fn open(settings: Settings) -> Result<Self> {
         let database = Database::open(settings.db.as_deref())?;
-        let context = SessionContext::new_with_config_rt(config(&settings), runtime(&settings)?)
-            .enable_url_table();
+        let builder = SessionStateBuilder::new()
+            .with_config(config(&settings))
+            .with_runtime_env(runtime(&settings)?)
+            .with_default_features();
+        let context =
+            SessionContext::new_with_state(asof::install(builder).build()).enable_url_table();
 
         voxql_udfs::register_all(&context);
         for format in readers::formats() {

@@ -23,6 +23,8 @@ use datafusion::sql::sqlparser::ast::{FunctionArg, ObjectName, TableFactor, Visi
 use voxql_udfs::named_arguments::complete;
 
 use super::design_matrix;
+use crate::asof::relation::AsofPlanner;
+use crate::asof::rewrite::nest;
 use crate::readers;
 
 /// Plans one of DataFusion's statements.
@@ -31,6 +33,7 @@ pub async fn plan(state: &SessionState, mut statement: EngineStatement) -> Resul
     let text = statement.to_string();
     let matrices = design_matrix::resolve(state, &mut statement).await?;
     let computed = !matrices.is_empty();
+    nest_asof_joins(&mut statement);
     let mut calls = Calls::default();
     collect(&statement, &mut calls);
     let mut tables = HashMap::new();
@@ -41,6 +44,7 @@ pub async fn plan(state: &SessionState, mut statement: EngineStatement) -> Resul
     let mut state = state.clone();
     state.register_relation_planner(Arc::new(ReaderPlanner { tables }))?;
     state.register_relation_planner(Arc::new(matrices))?;
+    state.register_relation_planner(Arc::new(AsofPlanner))?;
     let mut plan = state.statement_to_plan(statement).await?;
     if let LogicalPlan::Ddl(DdlStatement::CreateView(view)) = &mut plan
         && computed
@@ -60,6 +64,20 @@ fn fill_gaps(statement: &mut EngineStatement, state: &SessionState) -> Result<()
         },
         EngineStatement::Explain(explain) => fill_gaps(&mut explain.statement, state),
         EngineStatement::CreateExternalTable(_) | EngineStatement::Reset(_) => Ok(()),
+    }
+}
+
+/// ASOF JOINs to where [`AsofPlanner`] gets them.
+fn nest_asof_joins(statement: &mut EngineStatement) {
+    match statement {
+        EngineStatement::Statement(statement) => nest(statement.as_mut()),
+        EngineStatement::CopyTo(copy) => {
+            if let CopyToSource::Query(query) = &mut copy.source {
+                nest(query.as_mut());
+            }
+        }
+        EngineStatement::Explain(explain) => nest_asof_joins(&mut explain.statement),
+        EngineStatement::CreateExternalTable(_) | EngineStatement::Reset(_) => {}
     }
 }
 
