@@ -4,6 +4,7 @@
 mod backend;
 mod cli;
 mod crash;
+mod explain_align;
 mod memory;
 mod pipeline;
 mod readme;
