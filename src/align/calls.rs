@@ -7,8 +7,9 @@ use datafusion::functions_aggregate::first_last::first_value_udaf;
 use datafusion::logical_expr::expr::{
     AggregateFunction, AggregateFunctionParams, WindowFunction, WindowFunctionParams,
 };
+use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{
-    Aggregate, AggregateUDF, Expr, LogicalPlan, Window, WindowFunctionDefinition,
+    Aggregate, AggregateUDF, Expr, LogicalPlan, Window, WindowFunctionDefinition, lit,
 };
 use voxql_udfs::kernels::nearby::Method;
 use voxql_udfs::time::nanoseconds;
@@ -16,6 +17,7 @@ use voxql_udfs::time::nanoseconds;
 use super::aggregates::{Weighting, aggregate};
 use super::arithmetic;
 use super::flow::Flow;
+use super::row;
 use super::trace::{Traced, Tracer, Wanted, own_columns};
 use super::windows::{Reach, window};
 
@@ -25,6 +27,7 @@ impl Tracer<'_> {
         plan: &LogicalPlan,
         node: &Aggregate,
         wanted: &Wanted,
+        row: &[Expr],
     ) -> Result<Traced> {
         let groups = node.group_expr.len();
         let one_way = !node
@@ -38,7 +41,9 @@ impl Tracer<'_> {
             None => &node.group_expr[i],
             Some(i) => &node.aggr_expr[i],
         };
-        let input = self.trace_for(&node.input, wanted.iter().map(|&i| expr(i)))?;
+        let key = |i: usize| node.group_expr.get(i).and_then(row::plain);
+        let row = row::followed(row, row::at_position(&node.schema, key))?;
+        let input = self.trace_for(&node.input, wanted.iter().map(|&i| expr(i)), &row)?;
         let mut aggregates = node.aggr_expr.clone();
         let mut flows = vec![None; node.schema.fields().len()];
         for &i in wanted {
@@ -158,7 +163,7 @@ impl Tracer<'_> {
         Ok(Some(flow))
     }
 
-    pub fn window(&mut self, node: &Window, wanted: &Wanted) -> Result<Traced> {
+    pub fn window(&mut self, node: &Window, wanted: &Wanted, row: &[Expr]) -> Result<Traced> {
         let before = node.input.schema().fields().len();
         let mut below: Wanted = wanted.iter().copied().filter(|&i| i < before).collect();
         for &i in wanted.range(before..) {
@@ -166,7 +171,14 @@ impl Tracer<'_> {
                 below.extend(node.input.schema().maybe_index_of_column(column));
             }
         }
-        let input = self.trace(&node.input, &below)?;
+        // The row's own columns tell which row it is, but it is made of others too.
+        let own = row::followed(row, |column| {
+            let own = node.input.schema().has_column(column);
+            own.then(|| Expr::Column(column.clone()))
+        })?;
+        let unmixed = wanted.range(before..).next().is_none();
+        let input = self.trace(&node.input, &below, if unmixed { &own } else { &[] })?;
+        let asked = conjunction(own).unwrap_or_else(|| lit(true));
         let mut windows = node.window_expr.clone();
         let mut flows = vec![None; node.schema.fields().len()];
         for &i in wanted {
@@ -177,7 +189,7 @@ impl Tracer<'_> {
             let value = Column::from(node.schema.qualified_field(i));
             let call = node.window_expr[i - before].clone().unalias_nested().data;
             let found = match &call {
-                Expr::WindowFunction(window) => self.along(&call, window, &input)?,
+                Expr::WindowFunction(window) => self.along(&call, window, &asked, &input)?,
                 _ => None,
             };
             flows[i] = Some(match found {
@@ -205,6 +217,7 @@ impl Tracer<'_> {
         &mut self,
         expr: &Expr,
         call: &WindowFunction,
+        asked: &Expr,
         input: &Traced,
     ) -> Result<Option<Flow>> {
         let params = &call.params;
@@ -251,7 +264,8 @@ impl Tracer<'_> {
         let Some(x) = params.args.first().filter(|x| !x.column_refs().is_empty()) else {
             return Ok(None);
         };
-        let along = |reach: Reach, args: Vec<Expr>| {
+        let along = |reach: Reach, mut args: Vec<Expr>| {
+            args.insert(1, asked.clone());
             over(WindowFunctionDefinition::WindowUDF(window(reach)), args)
         };
         let name = function.name();

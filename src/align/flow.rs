@@ -332,7 +332,7 @@ fn keeps_value(value: &Expr, to: &DataType, schema: &DFSchema) -> bool {
     value.get_type(schema).is_ok_and(|from| same(&from, to))
 }
 
-fn has_subquery(expr: &Expr) -> bool {
+pub fn has_subquery(expr: &Expr) -> bool {
     let mut found = false;
     // The closure never fails.
     let _ = expr.apply(|expr| {

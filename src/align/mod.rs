@@ -14,6 +14,7 @@ mod calls;
 mod constants;
 mod flow;
 mod responses;
+mod row;
 mod sources;
 mod terms;
 mod trace;
@@ -25,7 +26,7 @@ use arrow::array::{ArrayRef, AsArray, RecordBatch};
 use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::{DataType, Int64Type};
 use datafusion::common::{Column, Result, exec_err, plan_err};
-use datafusion::logical_expr::utils::conjunction;
+use datafusion::logical_expr::utils::{conjunction, split_conjunction};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::ast::ExprWithAlias;
 use futures::TryStreamExt;
@@ -63,7 +64,7 @@ pub async fn explain(session: &Session, statement: ExplainAlign) -> Result<Answe
         columns: 0,
     };
     let wanted = explained_columns(&query, &conditions)?;
-    let traced = tracer.trace(&query, &wanted)?;
+    let traced = tracer.trace(&query, &wanted, &split(&conditions))?;
 
     // The row's lineages, and what tells when it was.
     let mut shown = Vec::new();
@@ -169,6 +170,14 @@ async fn one_row(session: &Session, rows: LogicalPlan, conditions: &[Expr]) -> R
              apart: EXPLAIN ALIGN (subject = '01', tr = 60) SELECT …"
         ),
     }
+}
+
+/// Each condition by itself.
+fn split(conditions: &[Expr]) -> Vec<Expr> {
+    conditions
+        .iter()
+        .flat_map(|condition| split_conjunction(condition).into_iter().cloned())
+        .collect()
 }
 
 fn whole(column: &ArrayRef) -> Option<i64> {

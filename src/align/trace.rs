@@ -24,6 +24,7 @@ use super::arithmetic;
 use super::constants::Constants;
 use super::flow::{Flow, Path};
 use super::responses::Responses;
+use super::row;
 use super::sources::{KEYS, Registry, Source, TIMES, source_rows};
 
 /// Walks a plan.
@@ -87,8 +88,9 @@ impl Traced {
 pub type Wanted = BTreeSet<usize>;
 
 impl Tracer<'_> {
-    /// The plan, and the lineage of the columns at the positions `wanted`.
-    pub fn trace(&mut self, plan: &LogicalPlan, wanted: &Wanted) -> Result<Traced> {
+    /// The plan, and the lineage of the columns at the positions `wanted`, at least in the
+    /// rows that meet the conditions `row`.
+    pub fn trace(&mut self, plan: &LogicalPlan, wanted: &Wanted, row: &[Expr]) -> Result<Traced> {
         let schema = Arc::clone(plan.schema());
         if wanted.is_empty() {
             return Ok(Traced {
@@ -100,7 +102,9 @@ impl Tracer<'_> {
         match plan {
             LogicalPlan::Projection(projection) => {
                 let exprs = wanted.iter().map(|&i| &projection.expr[i]);
-                let input = self.trace_for(&projection.input, exprs)?;
+                let below = row::at_position(&schema, |i| row::plain(&projection.expr[i]));
+                let row = row::followed(row, below)?;
+                let input = self.trace_for(&projection.input, exprs, &row)?;
                 let mut flows = vec![None; projection.expr.len()];
                 for &i in wanted {
                     flows[i] = Some(self.flow(&projection.expr[i], &input)?);
@@ -111,7 +115,7 @@ impl Tracer<'_> {
             | LogicalPlan::Sort(_)
             | LogicalPlan::Limit(_)
             | LogicalPlan::Repartition(_) => {
-                let input = self.trace(plan.inputs()[0], wanted)?;
+                let input = self.trace(plan.inputs()[0], wanted, row)?;
                 let same = plan.with_new_exprs(plan.expressions(), vec![input.plan])?;
                 Ok(Traced {
                     plan: same,
@@ -123,7 +127,9 @@ impl Tracer<'_> {
                 self.leaf(plan, wanted, "tr_grid", None)
             }
             LogicalPlan::SubqueryAlias(alias) => {
-                let input = self.trace(&alias.input, wanted)?;
+                let below = row::at_position(&schema, |i| same_place(&alias.input, i));
+                let row = row::followed(row, below)?;
+                let input = self.trace(&alias.input, wanted, &row)?;
                 let same = SubqueryAlias::try_new(Arc::new(input.plan), alias.alias.clone())?;
                 Ok(Traced {
                     plan: LogicalPlan::SubqueryAlias(same),
@@ -131,24 +137,23 @@ impl Tracer<'_> {
                     lineages: input.lineages,
                 })
             }
-            LogicalPlan::Aggregate(aggregate) => self.aggregate(plan, aggregate, wanted),
-            LogicalPlan::Window(window) => self.window(window, wanted),
-            LogicalPlan::Join(_) => self.join(plan, wanted),
-            LogicalPlan::Extension(_) => self.join(plan, wanted),
-            LogicalPlan::Union(union) => self.union(union, wanted),
+            LogicalPlan::Aggregate(aggregate) => self.aggregate(plan, aggregate, wanted, row),
+            LogicalPlan::Window(window) => self.window(window, wanted, row),
+            LogicalPlan::Join(_) | LogicalPlan::Extension(_) => self.join(plan, wanted, row),
+            LogicalPlan::Union(union) => self.union(union, wanted, row),
             LogicalPlan::Distinct(Distinct::All(input)) => {
                 let columns = input.schema().columns().into_iter().map(Expr::Column);
                 let grouped = LogicalPlanBuilder::from(Arc::clone(input))
                     .aggregate(columns.collect::<Vec<_>>(), Vec::<Expr>::new())?
                     .build()?;
-                self.trace(&grouped, wanted)
+                self.trace(&grouped, wanted, row)
             }
             LogicalPlan::TableScan(scan) => match scan.source.get_logical_plan() {
                 Some(view) => {
                     let named = LogicalPlanBuilder::from(view.into_owned())
                         .alias(scan.table_name.clone())?
                         .build()?;
-                    self.trace(&named, wanted)
+                    self.trace(&named, wanted, row)
                 }
                 None => self.leaf(plan, wanted, scan.table_name.table(), None),
             },
@@ -162,6 +167,7 @@ impl Tracer<'_> {
         &mut self,
         plan: &LogicalPlan,
         exprs: impl Iterator<Item = &'e Expr>,
+        row: &[Expr],
     ) -> Result<Traced> {
         let mut wanted = Wanted::new();
         for expr in exprs {
@@ -169,15 +175,15 @@ impl Tracer<'_> {
                 wanted.extend(plan.schema().maybe_index_of_column(column));
             }
         }
-        self.trace(plan, &wanted)
+        self.trace(plan, &wanted, row)
     }
 
     /// Where two inputs lie side by side, so do their lineages.
-    fn join(&mut self, plan: &LogicalPlan, wanted: &Wanted) -> Result<Traced> {
+    fn join(&mut self, plan: &LogicalPlan, wanted: &Wanted, row: &[Expr]) -> Result<Traced> {
         let schema = plan.schema();
         let mut inputs = Vec::new();
         let mut lineages = vec![None; schema.fields().len()];
-        for input in plan.inputs() {
+        for (side, input) in plan.inputs().into_iter().enumerate() {
             let place = |at: usize| {
                 let (qualifier, field) = input.schema().qualified_field(at);
                 schema.maybe_index_of_column(&Column::from((qualifier, field)))
@@ -186,7 +192,11 @@ impl Tracer<'_> {
             let below: Wanted = (0..places.len())
                 .filter(|&at| places[at].is_some_and(|i| wanted.contains(&i)))
                 .collect();
-            let traced = self.trace(input, &below)?;
+            let row = match plan {
+                LogicalPlan::Join(join) => row::followed(row, row::on_side(join, side == 0))?,
+                _ => Vec::new(),
+            };
+            let traced = self.trace(input, &below, &row)?;
             for (place, lineage) in places.into_iter().zip(traced.lineages) {
                 if let Some(place) = place {
                     lineages[place] = lineage;
@@ -230,13 +240,15 @@ impl Tracer<'_> {
         }
     }
 
-    fn union(&mut self, union: &Union, wanted: &Wanted) -> Result<Traced> {
+    fn union(&mut self, union: &Union, wanted: &Wanted, row: &[Expr]) -> Result<Traced> {
         let names: Vec<_> = wanted.iter().map(|_| self.next_name()).collect();
         let mut paths: Vec<Vec<Path>> = vec![Vec::new(); wanted.len()];
         let mut single = vec![true; wanted.len()];
         let mut inputs = Vec::new();
         for input in &union.inputs {
-            let traced = self.trace(input, wanted)?;
+            let below = row::at_position(&union.schema, |i| same_place(input, i));
+            let row = row::followed(row, below)?;
+            let traced = self.trace(input, wanted, &row)?;
             let mut exprs = own_columns(&traced.schema);
             for (column, &i) in wanted.iter().enumerate() {
                 let flow = match traced.flow_at(i)? {
@@ -364,6 +376,12 @@ impl Tracer<'_> {
 
 pub fn own_columns(schema: &DFSchemaRef) -> Vec<Expr> {
     schema.columns().into_iter().map(Expr::Column).collect()
+}
+
+/// The column at the same position.
+fn same_place(plan: &LogicalPlan, at: usize) -> Option<Expr> {
+    let column = plan.schema().qualified_field(at);
+    Some(Expr::Column(Column::from(column)))
 }
 
 /// `tr_grid(…)` is planned as a projection of `generate_series`.

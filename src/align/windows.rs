@@ -4,7 +4,7 @@ use std::hash::{Hash, Hasher};
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::ArrayRef;
+use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{Field, FieldRef};
 use datafusion::common::{Result, ScalarValue, exec_err};
 use datafusion::logical_expr::function::{PartitionEvaluatorArgs, WindowUDFFieldArgs};
@@ -22,7 +22,7 @@ use super::terms::{self, Builder, Lineages, Term};
 pub enum Reach {
     /// From those so many rows earlier, each with its weight.
     Lags(Vec<Tap>),
-    /// From one or two neighbours in time; the second argument is the time.
+    /// From one or two neighbours in time; the third argument is the time.
     Nearby {
         method: Method,
         /// In nanoseconds.
@@ -39,7 +39,7 @@ pub struct Tap {
     pub weight: Option<f64>,
 }
 
-/// The window function `f(lineage [, time])`.
+/// The window function `f(lineage, asked [, time])`. Rows that are not asked for get NULL.
 pub fn window(reach: Reach) -> Arc<WindowUDF> {
     Arc::new(WindowUDF::from(Along {
         reach,
@@ -148,21 +148,25 @@ fn gather(taps: &[Tap], lineages: &Lineages, row: usize, rows: Range<usize>) -> 
 
 impl PartitionEvaluator for Lags {
     fn evaluate_all(&mut self, values: &[ArrayRef], num_rows: usize) -> Result<ArrayRef> {
-        let [column, ..] = values else {
+        let [column, asked, ..] = values else {
             return exec_err!("EXPLAIN ALIGN: a window has no lineage");
         };
         let lineages = Lineages::try_new(column)?;
         let mut result = Builder::default();
         for row in 0..num_rows {
-            result.append(Some(gather(&self.taps, &lineages, row, 0..num_rows)));
+            let gathered = || gather(&self.taps, &lineages, row, 0..num_rows);
+            result.append(is_asked(asked, row).then(gathered));
         }
         result.finish()
     }
 
     fn evaluate(&mut self, values: &[ArrayRef], range: &Range<usize>) -> Result<ScalarValue> {
-        let ([column, ..], Some(row)) = (values, range.end.checked_sub(1)) else {
+        let ([column, asked, ..], Some(row)) = (values, range.end.checked_sub(1)) else {
             return exec_err!("EXPLAIN ALIGN: a window was called without rows");
         };
+        if !is_asked(asked, row) {
+            return terms::scalar(None::<[Term; 0]>);
+        }
         let taps = std::mem::take(&mut self.taps);
         let lineages = self.read(column)?;
         let terms = gather(&taps, lineages, row, range.clone());
@@ -193,14 +197,15 @@ struct Whole {
 
 impl PartitionEvaluator for Whole {
     fn evaluate_all(&mut self, values: &[ArrayRef], num_rows: usize) -> Result<ArrayRef> {
-        let Some((column, rest)) = values.split_first() else {
+        let [column, asked, rest @ ..] = values else {
             return exec_err!("EXPLAIN ALIGN: a window has no lineage");
         };
         let lineages = Lineages::try_new(column)?;
         let mut result = Builder::default();
         if let (Reach::Nearby { method, tolerance }, [time]) = (&self.reach, rest) {
-            for terms in neighbours(&lineages, time, *method, *tolerance)? {
-                result.append(terms);
+            let found = neighbours(&lineages, time, *method, *tolerance)?;
+            for (row, terms) in found.into_iter().enumerate() {
+                result.append(terms.filter(|_| is_asked(asked, row)));
             }
             return result.finish();
         }
@@ -209,8 +214,8 @@ impl PartitionEvaluator for Whole {
             .flatten()
             .map(Term::without_weight)
             .collect();
-        for _ in 0..num_rows {
-            result.append(Some(run.iter().copied()));
+        for row in 0..num_rows {
+            result.append(is_asked(asked, row).then(|| run.iter().copied()));
         }
         result.finish()
     }
@@ -218,6 +223,11 @@ impl PartitionEvaluator for Whole {
     fn get_range(&self, _idx: usize, n_rows: usize) -> Result<Range<usize>> {
         Ok(0..n_rows)
     }
+}
+
+fn is_asked(asked: &ArrayRef, row: usize) -> bool {
+    let flags = asked.as_boolean_opt();
+    flags.is_some_and(|flags| flags.is_valid(row) && flags.value(row))
 }
 
 /// What `interpolate` takes at each row, and how much of it.
@@ -276,6 +286,10 @@ mod tests {
         builder.finish().unwrap()
     }
 
+    fn everywhere() -> ArrayRef {
+        Arc::new(arrow::array::BooleanArray::from(vec![true; 3]))
+    }
+
     fn tap(lag: i64, weight: f64) -> Tap {
         Tap {
             lag,
@@ -296,7 +310,7 @@ mod tests {
             taps: vec![tap(0, 0.5), tap(1, 0.25), tap(2, 0.125), tap(-1, 2.0)],
             column: None,
         };
-        let all = lags.evaluate_all(&[x], 3).unwrap();
+        let all = lags.evaluate_all(&[x, everywhere()], 3).unwrap();
         assert_eq!(pairs(&all, 0), [(10, Some(0.5))]);
         assert_eq!(pairs(&all, 1), [(10, Some(0.25)), (12, Some(2.0))]);
         assert_eq!(pairs(&all, 2), [(12, Some(0.5)), (10, Some(0.125))]);
@@ -309,10 +323,14 @@ mod tests {
             taps: vec![tap(1, 0.25), tap(2, 0.125)],
             column: None,
         };
-        let all = lags.evaluate_all(&[Arc::clone(&x)], 3).unwrap();
+        let all = lags
+            .evaluate_all(&[Arc::clone(&x), everywhere()], 3)
+            .unwrap();
         for row in 0..3 {
             let range = lags.get_range(row, 3).unwrap();
-            let one = lags.evaluate(&[Arc::clone(&x)], &range).unwrap();
+            let one = lags
+                .evaluate(&[Arc::clone(&x), everywhere()], &range)
+                .unwrap();
             assert_eq!(pairs(&one.to_array().unwrap(), 0), pairs(&all, row));
         }
     }

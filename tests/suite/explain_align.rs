@@ -177,3 +177,107 @@ async fn weights_times_values_are_the_querys_number(#[case] query: &str) {
     println!("{checked} values: {query}");
     assert!(checked > 0 || query.contains("DISTINCT"));
 }
+
+const FRAMES: &str = "read_video('examples/demo/clip.mp4', fps => 25, width => 32, height => 24)";
+
+fn floats(batch: &RecordBatch, name: &str) -> Vec<f64> {
+    let numbers = cast(column(batch, name), &DataType::Float64).unwrap();
+    numbers.as_primitive::<Float64Type>().values().to_vec()
+}
+
+/// The demonstration's film, words and brains at TR 60, 90 s.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_film_goes_into_a_volume_about_five_seconds_later() {
+    let session = Session::open(Settings::default()).await.unwrap();
+    let query = format!(
+        "SELECT b.subject, b.tr, b.time, v.video, w.text, w.embedding, b.bold
+         FROM read_bold('examples/demo/bids/sub-*/func/*_bold.nii.gz',
+                        mask => 'examples/demo/bids/derivatives/masks/sub-{{subject}}/func/sub-{{subject}}_task-movie_desc-brain_mask.nii.gz') AS b
+         JOIN (SELECT tr, hrf_convolve(frame, tr => 1.5) OVER (ORDER BY tr) AS video
+               FROM (SELECT tr_index(time, tr => 1.5) AS tr, vector_avg(frame) AS frame FROM {FRAMES} GROUP BY tr)
+              ) AS v ON v.tr = b.tr
+         JOIN (SELECT tr, text, embed(text, model => 'hashing') AS embedding
+               FROM (SELECT tr, interpolate(text, time) OVER (ORDER BY time) AS text
+                     FROM (SELECT NULL AS tr, onset AS time, text FROM read_subtitles('examples/demo/clip.srt')
+                           UNION ALL
+                           SELECT tr, time + 0.75, NULL FROM tr_grid(n => 78, tr => 1.5)))
+               WHERE tr IS NOT NULL
+              ) AS w ON w.tr = b.tr"
+    );
+    let all = rows(
+        &session,
+        &format!("EXPLAIN ALIGN (subject = '01', tr = 60) {query}"),
+    )
+    .await;
+    let names = column(&all, "column").as_string::<i32>();
+    let of = |name: &str| {
+        let picked: Vec<usize> = (0..all.num_rows())
+            .filter(|&row| names.value(row) == name)
+            .collect();
+        let first = picked[0];
+        assert_eq!(picked.len(), picked[picked.len() - 1] - first + 1, "{name}");
+        all.slice(first, picked.len())
+    };
+    let text = |batch: &RecordBatch, name: &str| {
+        column(batch, name).as_string::<i32>().value(0).to_string()
+    };
+
+    // The volume itself, and the sentence that was being said.
+    let bold = of("bold");
+    assert_eq!(bold.num_rows(), 1);
+    assert_eq!(
+        text(&bold, "source"),
+        "read_bold sub-01_task-movie_bold.nii.gz"
+    );
+    assert_eq!(
+        (floats(&bold, "lag"), floats(&bold, "weight")),
+        (vec![0.0], vec![1.0])
+    );
+    let said = of("text");
+    assert_eq!(text(&said, "source"), "read_subtitles clip.srt");
+    assert_eq!(text(&said, "steps"), "text → interpolate");
+    assert_eq!(floats(&said, "weight"), [1.0]);
+    let embedding = of("embedding");
+    assert_eq!(text(&embedding, "value"), text(&said, "value"));
+    assert!(text(&embedding, "note").starts_with("weight of embed("));
+
+    // The frames of earlier TRs, each TR's with the tap of its lag: the peak is 4 to 6 s back.
+    let video = of("video");
+    assert_eq!(text(&video, "source"), "read_video clip.mp4");
+    assert_eq!(text(&video, "steps"), "frame → vector_avg → hrf_convolve");
+    let (times, lags) = (floats(&video, "time"), floats(&video, "lag"));
+    let weights = floats(&video, "weight");
+    assert!(times.is_sorted() && lags.iter().all(|lag| (0.0..=34.0).contains(lag)));
+    let heaviest = (0..weights.len()).max_by(|&a, &b| weights[a].total_cmp(&weights[b]));
+    let lag = lags[heaviest.unwrap()];
+    assert!(
+        (3.5..6.0).contains(&lag),
+        "the heaviest frame is {lag} s back"
+    );
+    assert!((weights.iter().sum::<f64>() - 1.0).abs() < 1e-9);
+
+    // The weights give the query's own vector, here its element 100.
+    let frames = rows(
+        &session,
+        &format!("SELECT time, frame[100] AS x FROM {FRAMES}"),
+    )
+    .await;
+    let pixel: BTreeMap<u64, f64> = floats(&frames, "time")
+        .iter()
+        .map(|time| time.to_bits())
+        .zip(floats(&frames, "x"))
+        .collect();
+    let sum: f64 = times
+        .iter()
+        .zip(&weights)
+        .map(|(t, w)| w * pixel[&t.to_bits()])
+        .sum();
+    let own = rows(
+        &session,
+        &format!("SELECT video[100] AS x FROM ({query}) WHERE subject = '01' AND tr = 60"),
+    )
+    .await;
+    let own = floats(&own, "x")[0];
+    println!("{} frames give {sum}, the query {own}", times.len());
+    assert!((sum - own).abs() < 1e-3, "{sum} {own}");
+}
