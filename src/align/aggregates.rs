@@ -172,12 +172,11 @@ impl Accumulator for Merged {
     /// A sliding window forgets its first rows.
     fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
         let rows = values.first().map_or(0, |column| column.len());
-        for row in self.rows.drain(..rows.min(self.rows.len())) {
-            if let Some((terms, weight)) = row {
-                self.terms.drain(..terms.min(self.terms.len()));
-                self.counted -= 1;
-                self.total -= weight;
-            }
+        let forgotten = self.rows.drain(..rows.min(self.rows.len()));
+        for (terms, weight) in forgotten.flatten() {
+            self.terms.drain(..terms.min(self.terms.len()));
+            self.counted -= 1;
+            self.total -= weight;
         }
         Ok(())
     }

@@ -100,6 +100,10 @@ impl Tracer<'_> {
             });
         }
         match plan {
+            LogicalPlan::Projection(projection) if names_keys(projection).is_some() => {
+                let label = names_keys(projection).unwrap_or_default();
+                self.leaf(plan, wanted, &label, None)
+            }
             LogicalPlan::Projection(projection) => {
                 let exprs = wanted.iter().map(|&i| &projection.expr[i]);
                 let below = row::at_position(&schema, |i| row::plain(&projection.expr[i]));
@@ -307,7 +311,7 @@ impl Tracer<'_> {
         let kept: Vec<Column> = schema
             .columns()
             .into_iter()
-            .filter(|c| KEYS.contains(&c.name.as_str()) || TIMES.contains(&c.name.as_str()))
+            .filter(|column| is_key(&column.name))
             .collect();
         let mut flows = vec![None; schema.fields().len()];
         for &i in wanted {
@@ -382,6 +386,38 @@ pub fn own_columns(schema: &DFSchemaRef) -> Vec<Expr> {
 fn same_place(plan: &LogicalPlan, at: usize) -> Option<Expr> {
     let column = plan.schema().qualified_field(at);
     Some(Expr::Column(Column::from(column)))
+}
+
+fn is_key(name: &str) -> bool {
+    KEYS.contains(&name) || TIMES.contains(&name)
+}
+
+/// The name of the table whose columns such a projection only renames, some of them to
+/// what keys are called: its rows are better known by these names.
+fn names_keys(projection: &Projection) -> Option<String> {
+    let mut leaf = projection.input.as_ref();
+    while let LogicalPlan::SubqueryAlias(alias) = leaf {
+        leaf = &alias.input;
+    }
+    let label = match leaf {
+        LogicalPlan::Values(_) => "VALUES".to_string(),
+        LogicalPlan::TableScan(scan) if scan.source.get_logical_plan().is_none() => {
+            scan.table_name.table().to_string()
+        }
+        _ => return None,
+    };
+    let mut names = false;
+    for expr in &projection.expr {
+        match expr {
+            Expr::Column(_) => {}
+            Expr::Alias(alias) => match alias.expr.as_ref() {
+                Expr::Column(column) => names |= is_key(&alias.name) && alias.name != column.name,
+                _ => return None,
+            },
+            _ => return None,
+        }
+    }
+    names.then_some(label)
 }
 
 /// `tr_grid(…)` is planned as a projection of `generate_series`.
