@@ -4,6 +4,7 @@
 //! keyed by subject and time; aligning them is a SQL query. `README.md` has the
 //! tour; [`Session`](session::Session) is where a program starts.
 
+mod align;
 pub mod asof;
 pub mod cli;
 pub mod database;

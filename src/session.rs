@@ -20,11 +20,17 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use crate::database::{Database, DirectorySchema};
 use crate::models::Models;
 use crate::statements::{self, Kind, Statement, copy_to, width};
-use crate::{asof, ddl, models, readers};
+use crate::{align, asof, ddl, models, readers};
 
 /// The catalog and schema in which all tables are.
 pub const CATALOG: &str = "voxql";
 pub const SCHEMA: &str = "public";
+
+/// Metadata of a column of numbers: how many digits after the point people want to see.
+pub const DECIMALS: &str = "voxql.decimals";
+
+/// Metadata of a column of numbers: three significant digits are enough for people.
+pub const SHORT: &str = "voxql.short";
 
 /// How a session is opened.
 #[derive(Debug, Clone, Default)]
@@ -148,6 +154,7 @@ impl Session {
             }
             Kind::CreateModel(create) => models::create(self, *create, &statement.text).await,
             Kind::DropModel { name, if_exists } => models::drop_model(self, &name, if_exists).await,
+            Kind::ExplainAlign(explain) => align::explain(self, *explain).await,
             Kind::ShowModels => {
                 self.run_rows(models::show::show(&self.models, &self.context)?)
                     .await

@@ -2,9 +2,11 @@
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::cast;
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field, Float64Type};
 use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, DurationFormat, FormatOptions};
+
+use crate::session::{DECIMALS, SHORT};
 
 /// Lists up to this length are shown whole.
 const WHOLE: usize = 8;
@@ -28,6 +30,18 @@ enum Place {
     Vector,
 }
 
+/// The text of each row of a column, as its field asks for.
+pub fn cells_of(field: &Field, column: &ArrayRef) -> Result<Vec<String>, ArrowError> {
+    let decimals = field.metadata().get(DECIMALS).and_then(|n| n.parse().ok());
+    match (decimals, field.metadata().contains_key(SHORT)) {
+        (Some(decimals), _) if field.data_type().is_floating() => {
+            numbers(column, |value| format!("{value:.*}", decimals))
+        }
+        (_, true) if field.data_type().is_floating() => numbers(column, short_number),
+        _ => cells(column),
+    }
+}
+
 /// The text of each row of a column. Text may hold line breaks; every other
 /// control character is escaped, so that data cannot drive the terminal.
 pub fn cells(column: &ArrayRef) -> Result<Vec<String>, ArrowError> {
@@ -40,9 +54,7 @@ fn texts(column: &ArrayRef, place: Place) -> Result<Vec<String>, ArrowError> {
     }
     match column.data_type() {
         DataType::Float16 | DataType::Float32 | DataType::Float64 if place == Place::Vector => {
-            let numbers = cast(column, &DataType::Float64)?;
-            let numbers = numbers.as_primitive::<arrow::datatypes::Float64Type>();
-            each_row(column, |row| Ok(short_number(numbers.value(row))))
+            numbers(column, short_number)
         }
         DataType::Binary
         | DataType::LargeBinary
@@ -112,6 +124,12 @@ fn each_row(
             false => text(row),
         })
         .collect()
+}
+
+fn numbers(column: &ArrayRef, text: impl Fn(f64) -> String) -> Result<Vec<String>, ArrowError> {
+    let numbers = cast(column, &DataType::Float64)?;
+    let numbers = numbers.as_primitive::<Float64Type>();
+    each_row(column, |row| Ok(text(numbers.value(row))))
 }
 
 /// Only the elements that are shown are formatted: a whole-brain row has 230,000.
@@ -196,7 +214,7 @@ mod tests {
         BinaryArray, FixedSizeListArray, Float32Array, Float64Array, Int64Array, ListArray,
         StringArray, StructArray,
     };
-    use arrow::datatypes::{Field, Float32Type, Int64Type};
+    use arrow::datatypes::{Float32Type, Int64Type};
 
     use super::*;
 
@@ -220,6 +238,19 @@ mod tests {
             ["0.1", "NaN"]
         );
         assert_eq!(shown(Int64Array::from(vec![-7])), ["-7"]);
+    }
+
+    #[test]
+    fn a_column_may_ask_for_fewer_digits() {
+        let shown = |key: &str, value: &str| {
+            let metadata = [(key.to_string(), value.to_string())].into();
+            let field = Field::new("x", DataType::Float64, true).with_metadata(metadata);
+            let column: ArrayRef = Arc::new(Float64Array::from(vec![Some(1.0 / 3.0), None]));
+            cells_of(&field, &column).unwrap()
+        };
+        assert_eq!(shown(DECIMALS, "2"), ["0.33", "NULL"]);
+        assert_eq!(shown(SHORT, ""), ["0.333", "NULL"]);
+        assert_eq!(shown("other", ""), ["0.3333333333333333", "NULL"]);
     }
 
     #[test]

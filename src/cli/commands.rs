@@ -107,7 +107,9 @@ pub fn help() -> String {
         ));
     }
     text.push_str(
-        "\n  Tab completes names, keywords and, inside quotes, files.\n  \
+        "\n  EXPLAIN <query>; shows how a query runs. EXPLAIN ALIGN (subject = '01', tr = 60) <query>;\n  \
+         shows which rows of which files and tables went into that row, when, and how much.\n\n  \
+         Tab completes names, keywords and, inside quotes, files.\n  \
          Ctrl-C clears the line, or cancels the running statement.\n",
     );
     text

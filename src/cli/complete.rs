@@ -35,6 +35,7 @@ const KEYWORDS: &[&str] = &[
     "EXCEPT",
     "EXISTS",
     "EXPLAIN",
+    "EXPLAIN ALIGN",
     "EXTERNAL TABLE",
     "FALSE",
     "FILTER",

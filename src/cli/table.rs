@@ -8,7 +8,7 @@ use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use console::measure_text_width;
 
-use super::cell::cells;
+use super::cell::cells_of;
 
 /// The column widths come from this many rows; later rows stream.
 const MEASURED_ROWS: usize = 1000;
@@ -244,8 +244,8 @@ fn keep_last(tail: &mut VecDeque<RecordBatch>, batch: RecordBatch, rows: usize) 
 fn texts(batch: &RecordBatch) -> Result<Vec<Vec<String>>, ArrowError> {
     let mut rows: Vec<Vec<String>> =
         vec![Vec::with_capacity(batch.num_columns()); batch.num_rows()];
-    for column in batch.columns() {
-        for (row, text) in rows.iter_mut().zip(cells(column)?) {
+    for (field, column) in batch.schema_ref().fields().iter().zip(batch.columns()) {
+        for (row, text) in rows.iter_mut().zip(cells_of(field, column)?) {
             row.push(text);
         }
     }

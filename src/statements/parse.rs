@@ -1,14 +1,15 @@
-//! The parser: DataFusion's statements, and `CREATE MODEL`, `DROP MODEL`, `SHOW MODELS`.
+//! The parser: DataFusion's statements, and `CREATE MODEL`, `DROP MODEL`, `SHOW MODELS`,
+//! `EXPLAIN ALIGN`.
 
 use std::collections::BTreeMap;
 
 use datafusion::common::{DataFusionError, Result};
 use datafusion::sql::parser::{DFParser, DFParserBuilder, Statement as EngineStatement};
-use datafusion::sql::sqlparser::ast::{Query, Value};
+use datafusion::sql::sqlparser::ast::{Expr, Query, Statement as SqlStatement, Value};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::ParserError;
-use datafusion::sql::sqlparser::tokenizer::{Location, Token};
+use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan};
 
 /// One statement of a text.
 #[derive(Debug, Clone)]
@@ -30,6 +31,7 @@ pub enum Kind {
         if_exists: bool,
     },
     ShowModels,
+    ExplainAlign(Box<ExplainAlign>),
 }
 
 /// `CREATE [OR REPLACE] MODEL [IF NOT EXISTS] name USING kind [OPTIONS (key value, …)] AS query`
@@ -42,6 +44,14 @@ pub struct CreateModel {
     pub using: String,
     pub options: BTreeMap<String, String>,
     pub query: Query,
+}
+
+/// `EXPLAIN ALIGN [(condition, …)] query`
+#[derive(Debug, Clone)]
+pub struct ExplainAlign {
+    /// Which row of the result is explained; all of them hold.
+    pub conditions: Vec<Expr>,
+    pub query: EngineStatement,
 }
 
 /// Splits a text into statements. An error of syntax says the line and column in `sql`.
@@ -131,6 +141,10 @@ impl<'a> Parser<'a> {
             self.skip(2);
             return Ok(Kind::ShowModels);
         }
+        if self.words_ahead(&["explain", "align"]) {
+            self.skip(2);
+            return self.explain_align();
+        }
         Ok(Kind::Engine(Box::new(self.inner.parse_statement()?)))
     }
 
@@ -160,6 +174,26 @@ impl<'a> Parser<'a> {
             using,
             options,
             query,
+        })))
+    }
+
+    fn explain_align(&mut self) -> Result<Kind> {
+        let mut conditions = Vec::new();
+        let parser = &mut self.inner.parser;
+        if parser.peek_token_ref().token == Token::LParen
+            && !starts_query(parser.peek_nth_token_ref(1))
+        {
+            parser.expect_token(&Token::LParen)?;
+            conditions = parser.parse_comma_separated(|parser| parser.parse_expr())?;
+            parser.expect_token(&Token::RParen)?;
+        }
+        if !starts_query(parser.peek_token_ref()) {
+            return self.expected("the query to explain, as in EXPLAIN ALIGN (tr = 60) SELECT …");
+        }
+        let query = SqlStatement::Query(parser.parse_query()?);
+        Ok(Kind::ExplainAlign(Box::new(ExplainAlign {
+            conditions,
+            query: EngineStatement::Statement(Box::new(query)),
         })))
     }
 
@@ -251,6 +285,17 @@ impl<'a> Parser<'a> {
     }
 }
 
+fn starts_query(token: &TokenWithSpan) -> bool {
+    match &token.token {
+        Token::LParen => true,
+        Token::Word(word) => matches!(
+            word.keyword,
+            Keyword::SELECT | Keyword::WITH | Keyword::VALUES | Keyword::FROM | Keyword::TABLE
+        ),
+        _ => false,
+    }
+}
+
 fn syntax(message: String) -> DataFusionError {
     DataFusionError::SQL(Box::new(ParserError::ParserError(message)), None)
 }
@@ -296,6 +341,25 @@ mod tests {
     }
 
     #[test]
+    fn explain_align() {
+        for (sql, conditions) in [
+            ("EXPLAIN ALIGN (subject = '01', tr = 60) SELECT 1", 2),
+            ("explain align (subject = '01' AND tr = 60) (SELECT 1)", 1),
+            ("EXPLAIN ALIGN (SELECT 1)", 0),
+            ("EXPLAIN ALIGN WITH t AS (SELECT 1) SELECT * FROM t", 0),
+        ] {
+            let Kind::ExplainAlign(explain) = parse(sql).unwrap().remove(0).kind else {
+                panic!("not an EXPLAIN ALIGN: {sql}");
+            };
+            assert_eq!(explain.conditions.len(), conditions, "{sql}");
+        }
+        assert!(matches!(
+            parse("EXPLAIN SELECT 1").unwrap().remove(0).kind,
+            Kind::Engine(_)
+        ));
+    }
+
+    #[test]
     fn model_is_no_reserved_word() {
         let statements =
             parse("CREATE TABLE model AS SELECT 1 AS models; SELECT models FROM model").unwrap();
@@ -316,6 +380,11 @@ mod tests {
                 "expected end of statement, found please at Line: 1, Column: 13",
             ),
             ("SELECT 1 SELECT 2", "Line: 1"),
+            ("EXPLAIN ALIGN (tr = 60)", "expected the query to explain"),
+            (
+                "EXPLAIN ALIGN DROP TABLE t",
+                "expected the query to explain",
+            ),
         ] {
             let error = parse(sql).unwrap_err().to_string();
             assert!(error.contains(message), "{sql}: {error}");

@@ -6,6 +6,7 @@ mod backend;
 mod cli;
 mod crash;
 mod design_matrix;
+mod explain_align;
 mod memory;
 mod pipeline;
 mod readme;
