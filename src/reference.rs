@@ -140,7 +140,7 @@ column per regressor: the conditions in the order of their names, capitals first
 and `constant`. Names with capitals are quoted in SQL: `\"Body\"`.
 
 - `events`, the first argument: a query for `onset`, `duration` (seconds), and if there are any `trial_type` (else there is one
-  condition, `dummy`) and `modulation` (else, or where NULL, 1). Other columns are left alone, but those named `subject`, `session`, `task`,
+  condition, `dummy`) and `modulation` (else, or where NULL, 1; nilearn takes a missing one for 0). Other columns are left alone, but those named `subject`, `session`, `task`,
   `acquisition`, `direction` or `run` tell runs apart: every combination gets its own matrix, the keys lead
   the table, and a run without one of the conditions has 0 there. NULL or NaN in `onset` and `duration`, and NULL in `trial_type`, are errors
   (nilearn drops the latter silently). Without events, or with NULL, there are only the other columns.
