@@ -123,10 +123,9 @@ fn parameter(ident: &Ident) -> Result<&'static str> {
     if let Some(name) = known.clone().find(|name| *name == wanted) {
         return Ok(name);
     }
-    let known: Vec<String> = known.map(str::to_string).collect();
-    let takes = known.join(", ");
-    let part_of = || known.iter().find(|name| name.contains(&wanted));
-    match closest(&known, &wanted).or_else(part_of) {
+    let takes = known.clone().collect::<Vec<_>>().join(", ");
+    let part_of = || known.clone().find(|name| name.contains(&wanted));
+    match closest(&wanted, known.clone()).or_else(part_of) {
         Some(close) => {
             plan_err!("{FUNCTION} has no argument {wanted}; did you mean {close}? It takes {takes}")
         }
