@@ -7,6 +7,7 @@
 
 pub mod args;
 pub mod clean;
+mod clean_run;
 pub mod distance;
 pub mod high_variance_confounds;
 pub mod hrf_convolve;
