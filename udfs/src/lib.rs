@@ -8,6 +8,7 @@
 pub mod args;
 pub mod clean;
 pub mod column_planner;
+mod clean_run;
 pub mod distance;
 pub mod fir_delays;
 mod grid;

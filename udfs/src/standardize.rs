@@ -13,7 +13,7 @@ use datafusion::logical_expr::{
 use datafusion::physical_expr::PhysicalExpr;
 
 use crate::args::{Kind, Parameters};
-use crate::clean::{CleanRun, fixed_width, result_field};
+use crate::clean_run::{CleanRun, fixed_width, result_field};
 use crate::kernels::signal::clean::Options;
 use crate::kernels::signal::standardize::Standardize;
 use crate::run_window::{self, RunCheck};

@@ -18,6 +18,7 @@ pub mod detrend;
 pub mod high_variance;
 pub mod spline;
 pub mod standardize;
+mod timeline;
 
 /// How many voxels go through the steps side by side.
 pub const LANES: usize = 16;
