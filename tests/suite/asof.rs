@@ -393,3 +393,57 @@ proptest! {
         runtime.block_on(case.check());
     }
 }
+
+/// With little memory the sorts spill and the answer is the same, or the error says that
+/// memory was short.
+#[tokio::test]
+async fn little_memory() {
+    let sql = "WITH a AS (SELECT value * 7919 % 300007 / 100.0 AS time, value % 5 AS run, value AS i \
+                          FROM generate_series(1, 300000)),
+                    b AS (SELECT value * 104729 % 300007 / 100.0 AS time, value % 5 AS run, value AS j \
+                          FROM generate_series(1, 300000))
+               SELECT count(*), count(j), sum(i * (j % 1000))
+               FROM a ASOF JOIN b MATCH_CONDITION (a.time >= b.time AND a.time - b.time <= 0.05) ON a.run = b.run";
+    let whole = query(&open(2, None).await, sql).await;
+    assert_eq!(
+        whole.column(0).as_primitive::<Int64Type>().value(0),
+        300_000
+    );
+    for (mebibytes, must_work) in [(1, false), (4, false), (16, false), (48, true)] {
+        let session = open(2, Some(mebibytes << 20)).await;
+        let answer = session.sql(sql).await.unwrap();
+        let schema = answer.stream.schema();
+        match answer.stream.try_collect::<Vec<_>>().await {
+            Ok(batches) => assert_eq!(concat_batches(&schema, &batches).unwrap(), whole),
+            Err(error) => {
+                let error = error.to_string();
+                assert!(error.contains("Resources exhausted"), "{error}");
+                assert!(!must_work, "{mebibytes} MiB: {error}");
+            }
+        }
+    }
+}
+
+/// WHERE on the left side and on keys goes below the join, on the right side it stays above.
+#[tokio::test]
+async fn filters_and_columns_are_pushed_down() {
+    let session = open(2, None).await;
+    register(&session, "a", vec![1, 1, 2], vec![1.0, 2.0, 1.0]);
+    register(&session, "b", vec![1, 2, 2], vec![0.5, 0.0, 0.9]);
+    let sql = "SELECT a.i FROM a ASOF JOIN b MATCH_CONDITION (a.time >= b.time) ON a.run = b.run \
+               WHERE a.run = 2 AND b.time < 0.5";
+    let plan = explain(&session, sql).await;
+    let (above, below) = plan.split_once("AsofJoin:").unwrap();
+    assert!(above.contains("b.time < Float64(0.5)"), "{plan}");
+    assert!(
+        below.contains("a.run = Int64(2)") && below.contains("b.run = Int64(2)"),
+        "{plan}"
+    );
+    assert!(!below.contains("b.time < "), "{plan}");
+    assert!(
+        below.contains("TableScan: b projection=[run, time]"),
+        "{plan}"
+    );
+    // The last b of run 2 is at 0.9: an earlier one must not take its place.
+    assert_eq!(query(&session, sql).await.num_rows(), 0);
+}
