@@ -7,8 +7,8 @@
 
 pub mod args;
 pub mod clean;
-pub mod column_planner;
 mod clean_run;
+pub mod column_planner;
 pub mod distance;
 pub mod fir_delays;
 mod grid;
