@@ -10,10 +10,11 @@ use datafusion::prelude::SessionContext;
 use crate::readers::{self, format::Format, format::ParameterKind};
 
 /// The sections of functions, in the order of the reference.
-const SECTIONS: [&str; 7] = [
+const SECTIONS: [&str; 8] = [
     "Time Functions",
     "Vector Functions",
     "Response Functions",
+    "Signal Functions",
     "Audio Functions",
     "Text Functions",
     "Brain Functions",

@@ -21,6 +21,13 @@ const WINDOWS: &[&str] = &[
     "interpolate(x, time)",
     "interpolate(v, time, method => 'linear')",
     "interpolate(x, time, method => 'nearest')",
+    "fir_delays(v, [1, 0, -2])",
+    "clean(x)",
+    "clean(v, NULL, 1.0, true, 'psc')",
+    "detrend(v)",
+    "zscore(x)",
+    "percent_change(v)",
+    "high_variance_confounds(v, 1, 100)",
 ];
 
 /// A row of a run: TR and value.
@@ -94,6 +101,15 @@ fn results(
     })
 }
 
+/// None where a run holds too little for the function, whatever the other runs hold.
+fn enough(result: Result<BTreeMap<(Key, i64), String>>) -> Option<BTreeMap<(Key, i64), String>> {
+    let too_little = ["confounds are more than", "no TR is left"];
+    match result {
+        Err(error) if too_little.iter().any(|m| error.to_string().contains(m)) => None,
+        result => Some(result.unwrap()),
+    }
+}
+
 const APART: &str = "PARTITION BY subject, run ORDER BY tr";
 
 /// The values of one run from its first TR on.
@@ -148,8 +164,11 @@ proptest! {
             rows
         };
         for function in WINDOWS {
-            let old = results(&before, batches.0, function, APART).unwrap();
-            let new = results(&after, batches.1, function, APART).unwrap();
+            let old = enough(results(&before, batches.0, function, APART));
+            let new = enough(results(&after, batches.1, function, APART));
+            let (Some(old), Some(new)) = (old, new) else {
+                continue;
+            };
             let mut kept = 0;
             for ((key, tr), value) in &old {
                 if rows_of(&before, key) == rows_of(&after, key) {
@@ -184,7 +203,7 @@ proptest! {
         let missing = if subject { "subject" } else { "run" };
         let partial = if subject { "PARTITION BY run ORDER BY tr" } else { "PARTITION BY subject ORDER BY tr" };
         for function in WINDOWS {
-            prop_assert!(results(&table, batch, function, APART).is_ok());
+            enough(results(&table, batch, function, APART));
             for over in ["ORDER BY tr", partial] {
                 let error = results(&table, batch, function, over).unwrap_err().to_string();
                 let name = function.split('(').next().unwrap();
@@ -201,8 +220,8 @@ proptest! {
         let row = |(i, x): (usize, &Option<f64>)| (("01".to_string(), run.clone()), (first + i as i64, *x));
         let table: Table = values.iter().enumerate().map(row).collect();
         for function in WINDOWS {
-            let free = results(&table, 4, function, "ORDER BY tr").unwrap();
-            prop_assert_eq!(free, results(&table, 4, function, APART).unwrap());
+            let free = enough(results(&table, 4, function, "ORDER BY tr"));
+            prop_assert_eq!(free, enough(results(&table, 4, function, APART)));
         }
     }
 }
