@@ -9,9 +9,9 @@ use arrow::array::{
 use arrow::datatypes::{Float32Type, Float64Type};
 use datafusion::prelude::SessionContext;
 use serde_json::{Value, json};
+use voxql_udfs::kernels::design::cosine_drift;
 use voxql_udfs::kernels::signal::butterworth::{Band, Butterworth};
 use voxql_udfs::kernels::signal::clean::{Cleaner, Filter, Options};
-use voxql_udfs::kernels::signal::cosine_drift::cosine_drift;
 use voxql_udfs::kernels::signal::high_variance::high_variance_confounds;
 use voxql_udfs::kernels::signal::standardize::Standardize;
 use voxql_udfs::kernels::signal::{LANES, Lanes};
@@ -260,7 +260,12 @@ fn every_case_of_cosine_drift() {
     for case in golden.of("signal.create_cosine_drift") {
         let (_, times) = golden.array(&case["inputs"]["frame_times"]);
         let want = Matrix::of(&golden, &case["outputs"]["d"]);
-        let drifts = cosine_drift(case["params"]["high_pass"].as_f64().unwrap(), &times);
+        let n = times.len();
+        let dt = (times[n - 1] - times[0]) / (n - 1) as f64;
+        let high_pass = case["params"]["high_pass"].as_f64().unwrap();
+        let mut drifts = cosine_drift(n, high_pass, dt).unwrap();
+        // nilearn's last column is the constant.
+        drifts.push(vec![1.0; n]);
         assert_eq!(drifts.len(), want.width, "{}", case["id"]);
         common::assert_close(&drifts.concat(), &want.columns().concat(), case);
         println!("create_cosine_drift {}: equal", case["id"]);

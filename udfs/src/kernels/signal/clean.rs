@@ -12,9 +12,10 @@
 //! What the steps do depends only on the TRs and the confounds, so a [`Cleaner`] is made
 //! once for a run and then goes over the voxels.
 
+use crate::kernels::design::cosine_drift;
+
 use super::butterworth::{Band, Butterworth, ORDER};
 use super::confounds::Projection;
-use super::cosine_drift::cosine_drift;
 use super::detrend::detrend;
 use super::standardize::{Standardize, percent_change, zscore};
 use super::timeline::Timeline;
@@ -374,10 +375,7 @@ impl Cleaner {
         }
         .checked(self.options.tr)?;
         let n = self.timeline.n_scans;
-        let times: Vec<f64> = (0..n).map(|t| t as f64 * self.options.tr).collect();
-        let mut drifts = cosine_drift(high_pass, &times);
-        // The constant is not a drift.
-        drifts.pop();
+        let drifts = cosine_drift(n, high_pass, self.options.tr)?;
         // nilearn compares at all TRs, those left out as well.
         let all: Vec<usize> = (0..n).collect();
         let compared = if self.options.as_nilearn {

@@ -13,7 +13,6 @@
 pub mod butterworth;
 pub mod clean;
 pub mod confounds;
-pub mod cosine_drift;
 pub mod detrend;
 pub mod high_variance;
 pub mod spline;
