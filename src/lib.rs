@@ -4,6 +4,15 @@
 //! keyed by subject and time; aligning them is a SQL query. `README.md` has the
 //! tour; [`Session`](session::Session) is where a program starts.
 
+/// Says something in the output of the tests, which hides what tests print.
+#[cfg(test)]
+macro_rules! note {
+    ($($text:tt)*) => {{
+        use std::io::Write;
+        let _ = writeln!(std::io::stderr(), $($text)*);
+    }};
+}
+
 mod align;
 pub mod asof;
 pub mod cli;

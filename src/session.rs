@@ -201,10 +201,14 @@ impl Session {
     }
 
     async fn run(&self, mut state: SessionState, plan: LogicalPlan) -> Result<Answer> {
-        let rows = width::batch_rows(&plan, state.config().batch_size());
+        let usual = state.config().batch_size();
+        let rows = width::batch_rows(&plan, usual);
         state.config_mut().options_mut().execution.batch_size = ConfigNonZeroUsize::try_new(rows)?;
-        let physical = state.create_physical_plan(&plan).await?;
+        let mut physical = state.create_physical_plan(&plan).await?;
         statements::one_run::check(&physical)?;
+        if rows < usual {
+            physical = statements::window_batches::enlarge(physical, rows)?;
+        }
         let task = Arc::new(TaskContext::from(&state));
         let stream = execute_stream(Arc::clone(&physical), task)?;
         *self.started.lock().unwrap_or_else(PoisonError::into_inner) =

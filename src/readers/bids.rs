@@ -330,7 +330,7 @@ mod tests {
     fn ds114_inherits_from_its_root() {
         let root = Path::new("../shared/data/bids/ds114");
         if !root.exists() {
-            eprintln!("skipped: ../shared/data/bids/ds114 is absent");
+            note!("skipped: ../shared/data/bids/ds114 is absent");
             return;
         }
         let file = root.join("sub-01/ses-test/func/sub-01_ses-test_task-linebisection_bold.nii.gz");

@@ -65,7 +65,7 @@ pub fn here(path: &str) -> PathBuf {
 pub fn shared(path: &str) -> Option<PathBuf> {
     let path = here("../shared/data").join(path);
     if !path.exists() {
-        eprintln!("skipped: {} is not there", path.display());
+        note!("skipped: {} is not there", path.display());
         return None;
     }
     Some(path)

@@ -4,7 +4,7 @@
 //! parser with VoxQL's own statements around it. [`plan`] looks at the files that a
 //! statement names before DataFusion plans it, and [`design_matrix`] computes what its calls
 //! name. [`copy`] chooses how Parquet is written, [`copy_to`] where, and [`one_run`] refuses
-//! plans that mix runs.
+//! plans that mix runs, and [`window_batches`] spares windows copies.
 
 pub mod copy;
 pub mod copy_to;
@@ -13,5 +13,6 @@ pub mod one_run;
 pub mod parse;
 pub mod plan;
 pub mod width;
+pub mod window_batches;
 
 pub use parse::{Kind, Statement};

@@ -83,7 +83,7 @@ fn register(session: &Session, table: &str, run: Vec<i64>, time: Vec<f64>) {
 async fn equals_pandas_merge_asof() {
     let cases = Path::new("../shared/golden/textalign/cases.json");
     let Ok(text) = std::fs::read_to_string(cases) else {
-        eprintln!("skipped: no golden data at {}", cases.display());
+        note!("skipped: no golden data at {}", cases.display());
         return;
     };
     let golden: Value = serde_json::from_str(&text).unwrap();
@@ -129,7 +129,10 @@ async fn equals_pandas_merge_asof() {
             let found: Vec<f64> = found.map(|i| i.unwrap_or(-1) as f64).collect();
             assert_eq!(found, numbers(&case["outputs"]["index"]), "{}", case["id"]);
         }
-        println!("{}: {condition}", case["id"].as_str().unwrap());
+        note!(
+            "merge_asof {}: equal, {condition}",
+            case["id"].as_str().unwrap()
+        );
         compared += 1;
     }
     assert_eq!(compared, 26);

@@ -34,7 +34,7 @@ fn embed(command: &mut Command) -> assert_cmd::assert::Assert {
 fn model_is_here() -> bool {
     let here = Path::new(MODEL).is_dir();
     if !here {
-        eprintln!("skipped: '{MODEL}' is not on this machine");
+        note!("skipped: '{MODEL}' is not on this machine");
     }
     here
 }

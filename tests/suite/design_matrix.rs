@@ -73,7 +73,7 @@ async fn added(session: &Session, case: &Value, scans: usize) -> Option<String> 
 #[tokio::test]
 async fn every_golden_case() {
     if !Path::new(GOLDEN).is_dir() {
-        eprintln!("skipped: no golden data at {GOLDEN}");
+        note!("skipped: no golden data at {GOLDEN}");
         return;
     }
     let session = Session::open(Settings::default()).await.unwrap();
@@ -83,7 +83,10 @@ async fn every_golden_case() {
         let times = array(&session, &case["inputs"]["frame_times"]).await;
         let tr = times[1] - times[0];
         if times[0] > tr {
-            println!("{} starts later than a run does", case["id"]);
+            note!(
+                "SQL design_matrix {}: left out, it starts later than a run does",
+                case["id"]
+            );
             continue;
         }
         let mut sql = String::from("SELECT * EXCLUDE (tr, time) FROM design_matrix(");
@@ -133,7 +136,7 @@ async fn every_golden_case() {
                 names[column]
             );
         }
-        println!("{} ok", case["id"]);
+        note!("SQL design_matrix {}: equal", case["id"]);
     }
 }
 

@@ -67,7 +67,7 @@ async fn slt(#[files("tests/slt/*.slt")] path: PathBuf) {
     if let Some(needed) = text.strip_prefix("# requires ") {
         let needed = needed.lines().next().unwrap_or_default().trim();
         if !Path::new(needed).exists() {
-            eprintln!("skipped: {} needs {needed}", path.display());
+            note!("skipped: {} needs {needed}", path.display());
             return;
         }
     }

@@ -20,7 +20,7 @@ fn shared(path: &str) -> Option<PathBuf> {
         .join("../shared")
         .join(path);
     if !path.exists() {
-        eprintln!("skipped: '{}' is not on this machine", path.display());
+        note!("skipped: '{}' is not on this machine", path.display());
         return None;
     }
     Some(path)
@@ -33,7 +33,7 @@ fn backends() -> Vec<Backend> {
         .filter(|backend| {
             let available = backend.is_available();
             if !available {
-                eprintln!("skipped: no onnxruntime library on this machine; tested tract alone");
+                note!("skipped: no onnxruntime library on this machine; tested tract alone");
             }
             available
         })

@@ -79,7 +79,7 @@ fn ffmpeg(path: &Path, channels: usize) -> Option<Vec<f32>> {
     let input = ["-v", "error", "-i", path.to_str()?];
     let output = ["-map", "0:a:0", "-f", "f32le", "-"];
     let Ok(run) = Command::new("ffmpeg").args(input).args(output).output() else {
-        eprintln!("skipped: no ffmpeg to compare with");
+        note!("skipped: no ffmpeg to compare with");
         return None;
     };
     let samples: Vec<f32> = run
@@ -270,7 +270,7 @@ fn resampled_lengths(#[case] from: u32, #[case] to: u32, #[case] n: usize) {
 fn golden_load() {
     let folder = here("../shared/golden/mel");
     if !folder.is_dir() {
-        eprintln!("skipped: no golden data at {}", folder.display());
+        note!("skipped: no golden data at {}", folder.display());
         return;
     }
     let cases = std::fs::read_to_string(folder.join("cases.json")).unwrap();

@@ -82,7 +82,7 @@ fn here() -> TempDir {
 fn shared(folder: &str) -> Option<PathBuf> {
     let path = Path::new("../shared").join(folder);
     if !path.exists() {
-        eprintln!("skipped: {} is absent", path.display());
+        note!("skipped: {} is absent", path.display());
         return None;
     }
     Some(path)

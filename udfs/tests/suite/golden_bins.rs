@@ -97,7 +97,7 @@ async fn means_per_volume() {
     assert!(compared > 100, "only {compared} bins were compared");
     let edges = moved_in.remove("edges/bin").unwrap();
     assert!(edges > 0, "the edges cases are there to differ");
-    println!(
+    note!(
         "{compared} bins compared; samples moved by floating point: {edges} in edges, {moved_in:?}"
     );
 }

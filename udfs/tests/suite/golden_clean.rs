@@ -167,11 +167,11 @@ fn every_case_of_clean() {
         options.as_nilearn = true;
         compare(clean_case(&golden, case, &options));
         if QUIRKS.contains(&id) {
-            println!("clean {id}: equal with compat => 'nilearn'");
+            note!("clean {id}: equal with compat => 'nilearn'");
         } else {
             options.as_nilearn = false;
             compare(clean_case(&golden, case, &options));
-            println!("clean {id}: equal, with and without compat => 'nilearn'");
+            note!("clean {id}: equal, with and without compat => 'nilearn'");
         }
         compared += 1;
     }
@@ -245,7 +245,7 @@ fn every_case_of_butterworth() {
             .flat_map(|row| row[..x.width].to_vec())
             .collect();
         common::assert_close(&got, &golden.array(&case["outputs"]["y"]).1, case);
-        println!("butterworth {}: equal", case["id"]);
+        note!("butterworth {}: equal", case["id"]);
         compared += 1;
     }
     assert_eq!(compared, 5);
@@ -268,7 +268,7 @@ fn every_case_of_cosine_drift() {
         drifts.push(vec![1.0; n]);
         assert_eq!(drifts.len(), want.width, "{}", case["id"]);
         common::assert_close(&drifts.concat(), &want.columns().concat(), case);
-        println!("create_cosine_drift {}: equal", case["id"]);
+        note!("create_cosine_drift {}: equal", case["id"]);
         compared += 1;
     }
     assert_eq!(compared, 3);
@@ -299,7 +299,7 @@ fn high_variance() {
             let got: Vec<f64> = got.iter().map(|v| v * product.signum()).collect();
             common::assert_close(&got, want, case);
         }
-        println!("high_variance_confounds {}: equal up to sign", case["id"]);
+        note!("high_variance_confounds {}: equal up to sign", case["id"]);
         compared += 1;
     }
     assert_eq!(compared, 1);
@@ -384,7 +384,7 @@ async fn every_case_of_clean_in_sql() {
         let rtol = case["tol"]["rtol"].as_f64().unwrap_or(0.0);
         single["tol"] = json!({"rtol": rtol + 1e-7, "atol": atol + 1e-7});
         common::assert_close(&got.without(ignored), &want.without(ignored), &single);
-        println!("SQL clean {}: equal", case["id"]);
+        note!("SQL clean {}: equal", case["id"]);
     }
 }
 

@@ -96,7 +96,12 @@ async fn compare(golden: &common::Cases, prefix: &str, columns: usize) -> usize 
         }
         let call = format!("{} OVER (ORDER BY tr)", call(case, "x"));
         common::assert_close(&common::window(&ctx, &call, "binned").await, &want, &single);
-        println!("{}: {} × {}, {call}", case["id"], x.rows, x.width * columns);
+        note!(
+            "continuous {}: equal, {} × {}, {call}",
+            case["id"],
+            x.rows,
+            x.width * columns
+        );
         compared += 1;
     }
     compared
@@ -145,7 +150,7 @@ fn every_tr_an_event() {
             .collect();
         let (_, want) = golden.array(&case["outputs"]["y"]);
         common::assert_close(&row_major(&columns), &want, case);
-        println!("{} ok", case["id"]);
+        note!("continuous {}: equal", case["id"]);
         compared += 1;
     }
     assert!(compared > 0);

@@ -82,7 +82,7 @@ fn every_case() {
         assert!(!regularised, "{}", case["id"]);
         let (_, want) = golden.array(&case["outputs"]["matrix"]);
         common::assert_close(&row_major(&columns), &want, case);
-        println!("{} ok", case["id"]);
+        note!("design_matrix {}: equal", case["id"]);
         compared += 1;
     }
     assert_eq!(compared, golden.cases.len());

@@ -55,7 +55,7 @@ async fn kernels_in_sql_equal_nilearn() {
         let kernel = list.value(0);
         let (_, want) = golden.array(&case["outputs"]["kernel"]);
         common::assert_close(kernel.as_primitive::<Float64Type>().values(), &want, case);
-        println!("{}: {} samples", case["id"], want.len());
+        note!("hrf {}: equal, {} samples", case["id"], want.len());
     }
     assert_eq!(golden.cases.len(), 102);
 }

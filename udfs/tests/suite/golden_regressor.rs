@@ -56,7 +56,7 @@ fn every_case() {
             "{}",
             case["id"]
         );
-        println!("{} ok", case["id"]);
+        note!("regressor {}: equal", case["id"]);
         compared += 1;
     }
     assert_eq!(compared, golden.cases.len());

@@ -79,7 +79,7 @@ fn srm_equals_brainiak() {
         assert_model(&golden, &from_seed, case);
         compared += 1;
     }
-    println!("{compared} models compared");
+    note!("{compared} models compared");
     assert!(compared >= 30);
 }
 

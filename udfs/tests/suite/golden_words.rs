@@ -129,7 +129,7 @@ async fn words_in_volumes() {
             let want: Vec<&str> = want.iter().map(|t| t.as_str().unwrap()).collect();
             assert_eq!(text, want);
         }
-        println!("word_bin_mean {}: {} volumes equal", case["id"], trs.len());
+        note!("word_bin_mean {}: {} volumes equal", case["id"], trs.len());
         compared += 1;
     }
     assert_eq!(compared, 4);

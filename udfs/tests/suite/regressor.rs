@@ -86,7 +86,7 @@ async fn every_golden_case_with_a_tr() {
     for case in golden.of("compute_regressor") {
         let (_, times) = golden.array(&case["inputs"]["frame_times"]);
         let Some(arguments) = arguments(&case["params"], &times) else {
-            println!("{} has no one TR", case["id"]);
+            note!("SQL regressor {}: left out, it has no one TR", case["id"]);
             continue;
         };
         let ctx = context(&events(&golden, &case["inputs"]), 3);
@@ -103,7 +103,7 @@ async fn every_golden_case_with_a_tr() {
             DataType::FixedSizeList(_, columns) => assert_eq!(*columns as usize, shape[1]),
             other => panic!("{sql}: {other}"),
         }
-        println!("{} ok", case["id"]);
+        note!("SQL regressor {}: equal", case["id"]);
         compared += 1;
     }
     assert!(compared >= 80, "{compared}");

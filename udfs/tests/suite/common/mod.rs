@@ -34,7 +34,7 @@ pub fn load_cases(family: &str) -> Option<Cases> {
         .join("../../shared/golden")
         .join(family);
     if !folder.is_dir() {
-        eprintln!("skipped: no golden data at {}", folder.display());
+        note!("skipped: no golden data at {}", folder.display());
         return None;
     }
     let text = std::fs::read_to_string(folder.join("cases.json")).unwrap();
