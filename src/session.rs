@@ -17,6 +17,8 @@ use datafusion::physical_plan::memory::MemoryStream;
 use datafusion::physical_plan::{EmptyRecordBatchStream, ExecutionPlan, execute_stream};
 use datafusion::prelude::{SessionConfig, SessionContext};
 
+use futures::future::BoxFuture;
+
 use crate::database::{Database, DirectorySchema};
 use crate::models::Models;
 use crate::statements::{self, Kind, Statement, copy_to, width};
@@ -146,7 +148,14 @@ impl Session {
     }
 
     /// Runs one statement. Rows stream: nothing is computed before they are asked for.
-    pub async fn execute(&self, statement: Statement) -> Result<Answer> {
+    ///
+    /// Boxed, as [`Session::sql`] is: a caller in another crate would compile all of
+    /// DataFusion's planning into its own.
+    pub fn execute(&self, statement: Statement) -> BoxFuture<'_, Result<Answer>> {
+        Box::pin(self.execute_statement(statement))
+    }
+
+    async fn execute_statement(&self, statement: Statement) -> Result<Answer> {
         match statement.kind {
             Kind::Engine(engine) => {
                 let plan = statements::plan::plan(&self.context.state(), *engine).await?;
@@ -163,7 +172,11 @@ impl Session {
     }
 
     /// All statements of a text, one after the other; the last one's answer.
-    pub async fn sql(&self, sql: &str) -> Result<Answer> {
+    pub fn sql<'a>(&'a self, sql: &'a str) -> BoxFuture<'a, Result<Answer>> {
+        Box::pin(self.execute_all(sql))
+    }
+
+    async fn execute_all(&self, sql: &str) -> Result<Answer> {
         let mut answer = None;
         for statement in self.parse(sql)? {
             if let Some(Answer { stream, .. }) = answer.take() {
