@@ -4,7 +4,8 @@
 //! the first without a gap, and it offers no hook before that. [`complete`] goes over
 //! the parsed statement and gives NULL to what was left out between; the functions
 //! of this crate read NULL as "not given". A program that plans SQL with these
-//! functions calls it between parsing and planning.
+//! functions calls it between parsing and planning. On the way it says what is wrong
+//! with a window function of this crate that has no OVER.
 
 use std::ops::ControlFlow;
 
@@ -23,7 +24,8 @@ use datafusion::sql::sqlparser::ast::{
 /// Only functions declared by [`Parameters`](crate::args::Parameters) are touched.
 ///
 /// # Errors
-/// An unknown argument name, with the name that was probably meant.
+/// An unknown argument name, with the name that was probably meant; a window function of
+/// ours without OVER.
 pub fn complete<T: VisitMut>(tree: &mut T, registry: &dyn FunctionRegistry) -> Result<()> {
     let visited = visit_expressions_mut(tree, |expr| {
         if let Expr::Function(function) = expr
@@ -40,6 +42,15 @@ pub fn complete<T: VisitMut>(tree: &mut T, registry: &dyn FunctionRegistry) -> R
 }
 
 fn complete_call(function: &mut Function, registry: &dyn FunctionRegistry) -> Result<()> {
+    let [part] = function.name.0.as_slice() else {
+        return Ok(());
+    };
+    let Some(name) = part.as_ident().map(normalise) else {
+        return Ok(());
+    };
+    if function.over.is_none() {
+        refuse_window(&name, registry)?;
+    }
     let FunctionArguments::List(list) = &mut function.args else {
         return Ok(());
     };
@@ -47,12 +58,6 @@ fn complete_call(function: &mut Function, registry: &dyn FunctionRegistry) -> Re
     if !list.args.iter().any(named) {
         return Ok(());
     }
-    let [part] = function.name.0.as_slice() else {
-        return Ok(());
-    };
-    let Some(name) = part.as_ident().map(normalise) else {
-        return Ok(());
-    };
     let Some(parameters) = parameters(&name, registry) else {
         return Ok(());
     };
@@ -79,6 +84,21 @@ fn complete_call(function: &mut Function, registry: &dyn FunctionRegistry) -> Re
         }
     }
     Ok(())
+}
+
+/// A window function of ours without OVER, which DataFusion does not know.
+fn refuse_window(name: &str, registry: &dyn FunctionRegistry) -> Result<()> {
+    let is_window = registry.udwf(name).is_ok()
+        && registry.udf(name).is_err()
+        && registry.udaf(name).is_err()
+        && parameters(name, registry).is_some();
+    match is_window {
+        true => plan_err!(
+            "{name} is a window function, over the rows of a run: write {name}(…) OVER (PARTITION BY \
+             subject, run ORDER BY tr)"
+        ),
+        false => Ok(()),
+    }
 }
 
 /// The parameter names of a function of ours.
@@ -157,6 +177,23 @@ mod tests {
         );
         let whole = "SELECT tr_index(time, tr => 2), substr(a, length => 1) FROM t";
         assert_eq!(completed(whole).unwrap(), whole);
+    }
+
+    #[test]
+    fn a_window_needs_its_window() {
+        let error = completed("SELECT zscore(x) FROM t")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("write zscore(…) OVER (PARTITION BY subject, run ORDER BY tr)"),
+            "{error}"
+        );
+        for fine in [
+            "SELECT zscore(x) OVER (ORDER BY tr) FROM t",
+            "SELECT lag(x) OVER (ORDER BY tr), abs(x) FROM t",
+        ] {
+            assert_eq!(completed(fine).unwrap(), fine);
+        }
     }
 
     #[test]
