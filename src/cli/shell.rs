@@ -156,10 +156,13 @@ impl Shell {
     async fn watch(&self, running: &mut JoinHandle<Result<bool, Stop>>) -> Result<bool, Stop> {
         let start = Instant::now();
         let mut display: Option<Display> = None;
+        // One listener for the whole statement: a new one at every tick would miss the
+        // signal that comes between two ticks.
+        let mut interrupt = std::pin::pin!(tokio::signal::ctrl_c());
         let interrupted = loop {
             tokio::select! {
                 result = &mut *running => return outcome(result),
-                signal = tokio::signal::ctrl_c() => break signal,
+                signal = &mut interrupt => break signal,
                 () = tokio::time::sleep(TICK) => {
                     if start.elapsed() >= PATIENCE && !self.bars.is_hidden() {
                         let plan = self.session.running_plan();
