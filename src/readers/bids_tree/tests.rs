@@ -284,6 +284,7 @@ fn links_are_followed_once() {
     symlink("..", at("a/up")).unwrap();
     symlink("../b", at("a/to-b")).unwrap();
     symlink("../a", at("b/to-a")).unwrap();
+    symlink("/dev/zero", at("b/sub-2_bold.json")).unwrap();
     fs::create_dir(at("b/sub-5_task-x_meg.ds")).unwrap();
     fs::write(at("b/sub-5_task-x_meg.ds/part"), "p").unwrap();
     let root = real(&root);
@@ -294,8 +295,10 @@ fn links_are_followed_once() {
             "a/sub-1_bold.nii",
             "a/sub-3_bold.nii.gz",
             "a/sub-4_bold.nii",
+            "a/to-b/sub-2_bold.json",
             "a/to-b/sub-2_bold.nii",
             "a/to-b/sub-5_task-x_meg.ds",
+            "b/sub-2_bold.json",
             "b/sub-2_bold.nii",
             "b/sub-5_task-x_meg.ds",
             "b/to-a/sub-1_bold.nii",
@@ -303,6 +306,8 @@ fn links_are_followed_once() {
             "b/to-a/sub-4_bold.nii",
         ]
     );
+    assert!(cell(&batch, "/b/sub-2_bold.json", "problem").contains("neither a file"));
+    assert_eq!(cell(&batch, "/b/sub-2_bold.nii", "problem"), "");
     let dangling = cell(&batch, "/a/sub-3_bold.nii.gz", "problem");
     assert!(dangling.contains("datalad get"), "{dangling}");
 }

@@ -103,7 +103,7 @@ impl Iterator for Walk {
         loop {
             let is_root = self.inside.len() == 1;
             let here = self.inside.last_mut()?;
-            let Some((name, file_type)) = here.entries.next() else {
+            let Some((name, mut file_type)) = here.entries.next() else {
                 self.inside.pop();
                 continue;
             };
@@ -116,7 +116,6 @@ impl Iterator for Walk {
                 })
             };
             let mut real = here.real.join(&name);
-            let mut file_type = file_type;
             if file_type.is_symlink() {
                 let Ok(target) = fs::metadata(&path) else {
                     return found(Kind::Dangling);
