@@ -307,6 +307,9 @@ fn reader(page: &mut String, format: &dyn Format) {
         .iter()
         .map(|e| format!("`{e}`"))
         .collect();
+    if endings.is_empty() {
+        return;
+    }
     put(
         page,
         format_args!("A directory is searched for {}.\n\n", endings.join(", ")),

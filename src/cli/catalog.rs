@@ -96,7 +96,10 @@ fn reader(format: &dyn Format) -> Documentation {
     });
     Documentation {
         doc_section: DocSection::default(),
-        description: format!("Rows of {} files.", format.extensions().join(", ")),
+        description: match format.extensions() {
+            [] => format.description().to_string(),
+            endings => format!("Rows of {} files.", endings.join(", ")),
+        },
         syntax_example: format!("{}('path'{named})", format.function()),
         sql_example: None,
         arguments: Some(arguments.collect()),

@@ -11,8 +11,9 @@ use serde_json::{Map, Value};
 use super::format::file_error;
 
 /// The entities of BIDS in the order in which file names list them: the key as
-/// written in a name, and the name of the column.
-pub const ENTITIES: [(&str, &str); 35] = [
+/// written in a name, and the name of the column. With those that fMRIPrep adds
+/// (`from`, `to`, `mode` of transforms, `fmapid`).
+pub const ENTITIES: [(&str, &str); 39] = [
     ("sub", "subject"),
     ("tpl", "template"),
     ("ses", "session"),
@@ -38,6 +39,9 @@ pub const ENTITIES: [(&str, &str); 35] = [
     ("proc", "processing"),
     ("hemi", "hemisphere"),
     ("space", "space"),
+    ("from", "from"),
+    ("to", "to"),
+    ("mode", "mode"),
     ("split", "split"),
     ("recording", "recording"),
     ("chunk", "chunk"),
@@ -47,6 +51,7 @@ pub const ENTITIES: [(&str, &str); 35] = [
     ("res", "resolution"),
     ("den", "density"),
     ("label", "label"),
+    ("fmapid", "fmapid"),
     ("desc", "desc"),
 ];
 
@@ -92,14 +97,14 @@ pub fn sidecar(path: &Path) -> Result<Option<Map<String, Value>>> {
 }
 
 /// A BIDS-like file name, without its extension.
-struct Name<'a> {
-    pairs: Vec<(&'a str, &'a str)>,
-    suffix: &'a str,
+pub(super) struct Name<'a> {
+    pub pairs: Vec<(&'a str, &'a str)>,
+    pub suffix: &'a str,
 }
 
 impl<'a> Name<'a> {
     /// `None` for a name that is not BIDS-like. A name may have no pairs at all (`bold.json`).
-    fn parse(file_name: &'a str) -> Option<Self> {
+    pub fn parse(file_name: &'a str) -> Option<Self> {
         let mut rest = stem(file_name);
         let mut pairs: Vec<(&str, &str)> = vec![];
         while let Some((chunk, after)) = rest.split_once('_') {
@@ -128,7 +133,7 @@ impl<'a> Name<'a> {
 }
 
 /// The name up to its first dot.
-fn stem(file_name: &str) -> &str {
+pub(super) fn stem(file_name: &str) -> &str {
     file_name.split('.').next().unwrap_or(file_name)
 }
 
@@ -173,20 +178,22 @@ fn applicable(path: &Path) -> Result<Vec<PathBuf>> {
 }
 
 fn read_object(path: &Path) -> Result<Map<String, Value>> {
-    let bytes = fs::read(path).map_err(|e| file_error(path, e))?;
+    read_fields(path).map_err(|message| file_error(path, message))
+}
+
+/// The fields of a JSON file, or what is wrong with it (without its name).
+pub(super) fn read_fields(path: &Path) -> std::result::Result<Map<String, Value>, String> {
+    let bytes = fs::read(path).map_err(|e| e.to_string())?;
     // A byte order mark is not JSON, but Windows editors write it.
     let text = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&bytes);
     match serde_json::from_slice(text) {
         Ok(Value::Object(fields)) => Ok(fields),
-        Ok(_) => Err(file_error(
-            path,
-            "line 1: a BIDS sidecar must be a JSON object, such as {\"RepetitionTime\": 2.0}",
-        )),
+        Ok(_) => Err(
+            "line 1: a BIDS sidecar must be a JSON object, such as {\"RepetitionTime\": 2.0}"
+                .to_string(),
+        ),
         // serde_json says what is wrong "at line L column C".
-        Err(e) => Err(file_error(
-            path,
-            format!("not valid JSON: {e}; correct this sidecar"),
-        )),
+        Err(e) => Err(format!("not valid JSON: {e}; correct this sidecar")),
     }
 }
 

@@ -40,6 +40,19 @@ pub fn resolve(path: &str, endings: &[&str]) -> Result<Vec<PathBuf>> {
     found.into_iter().map(absolute).collect()
 }
 
+/// The directory that `path` names.
+pub fn directory(path: &str) -> Result<PathBuf> {
+    let local = Path::new(local_path(path)?);
+    match std::fs::metadata(local) {
+        Ok(found) if found.is_dir() => Ok(local.canonicalize()?),
+        Ok(_) => exec_err!("{path}: this is a file; give the directory of the data set"),
+        Err(error) => exec_err!(
+            "{path}: there is no such directory: {error} (seen from {})",
+            current_directory()
+        ),
+    }
+}
+
 fn local_path(path: &str) -> Result<&str> {
     match path.split_once("://") {
         None => Ok(path),

@@ -8,6 +8,8 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::common::{DataFusionError, Result};
 
+use super::files;
+
 /// One file format as a table. Shared by the table function (`read_bold(…)`)
 /// and by `CREATE EXTERNAL TABLE … STORED AS NIFTI`.
 ///
@@ -26,6 +28,16 @@ pub trait Format: Debug + Send + Sync {
     /// Endings of file names that a directory given as path is searched for,
     /// lower case, such as `_bold.nii.gz`.
     fn extensions(&self) -> &'static [&'static str];
+
+    /// The files that a path means. `read_bids` takes a whole directory for one.
+    fn resolve(&self, path: &str) -> Result<Vec<PathBuf>> {
+        files::resolve(path, self.extensions())
+    }
+
+    /// The key column that has the path of what is read.
+    fn path_column(&self) -> &'static str {
+        "path"
+    }
 
     /// The named arguments, in the order in which the reference lists them.
     fn parameters(&self) -> &'static [Parameter];

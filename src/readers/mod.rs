@@ -12,6 +12,7 @@ use datafusion::logical_expr::CreateExternalTable;
 
 pub mod audio;
 pub mod bids;
+pub mod bids_tree;
 pub mod call;
 pub mod events;
 pub mod files;
@@ -31,6 +32,7 @@ use scan::FileTable;
 /// Every format, in the order of the reference.
 pub fn formats() -> Vec<Arc<dyn Format>> {
     vec![
+        Arc::new(bids_tree::BidsTree),
         Arc::new(nifti::Nifti),
         Arc::new(audio::Audio),
         Arc::new(mel::Mel),

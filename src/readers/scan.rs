@@ -35,7 +35,6 @@ use futures::{FutureExt, StreamExt, TryStreamExt};
 use object_store::{ObjectMeta, ObjectStore};
 
 use super::bids;
-use super::files;
 use super::format::{Description, FileScan, Format, Options};
 
 /// A whole-brain row is near 1 MB, so batches are bounded in bytes.
@@ -69,7 +68,7 @@ impl FileTable {
     pub fn open(format: Arc<dyn Format>, paths: &[String], options: Options) -> Result<Self> {
         let mut found = Vec::new();
         for path in paths {
-            for file in files::resolve(path, format.extensions())? {
+            for file in format.resolve(path)? {
                 if !found.contains(&file) {
                     found.push(file);
                 }
@@ -109,7 +108,11 @@ impl FileTable {
         let key_fields: Vec<FieldRef> = keys
             .iter()
             .map(|key| Arc::new(Field::new(*key, DataType::Utf8, true)))
-            .chain([Arc::new(Field::new("path", DataType::Utf8, false))])
+            .chain([Arc::new(Field::new(
+                format.path_column(),
+                DataType::Utf8,
+                false,
+            ))])
             .collect();
 
         // `path` is long: it stands last.
