@@ -32,6 +32,7 @@ use scan::FileTable;
 pub fn formats() -> Vec<Arc<dyn Format>> {
     vec![
         Arc::new(nifti::Nifti),
+        Arc::new(nifti::NiftiHeader),
         Arc::new(audio::Audio),
         Arc::new(mel::Mel),
         Arc::new(events::Events),
