@@ -186,7 +186,7 @@ impl Opened {
     /// As many bytes as the header of the file's version has, fewer if the file ends before.
     fn read_header(&mut self, path: &Path) -> Result<Vec<u8>> {
         let mut bytes = Vec::with_capacity(HEADER_2_BYTES);
-        let mut read_up_to = |length: usize| {
+        let mut read_up_to = |length: usize| -> Result<bool> {
             let missing = (length - bytes.len()) as u64;
             let more = self.stream.by_ref().take(missing).read_to_end(&mut bytes);
             more.map_err(|e| file_error(path, format!("damaged: {e}")))?;
