@@ -34,6 +34,7 @@ pub fn formats() -> Vec<Arc<dyn Format>> {
     vec![
         Arc::new(bids_tree::BidsTree),
         Arc::new(nifti::Nifti),
+        Arc::new(nifti::NiftiHeader),
         Arc::new(audio::Audio),
         Arc::new(mel::Mel),
         Arc::new(events::Events),

@@ -1,20 +1,13 @@
-//! The 348 bytes that say what a NIfTI-1 file holds, checked.
+//! What a NIfTI header says, checked: everything that reading the voxels takes.
 
 use std::path::Path;
 
 use datafusion::common::Result;
-use nifti::{Endianness, NiftiHeader, NiftiType};
+use nifti::NiftiType;
 
+use super::affine::{Affine, affine};
+use super::raw::Raw;
 use crate::readers::format::file_error;
-
-/// Bytes of a NIfTI-1 header.
-pub const HEADER_BYTES: usize = 348;
-/// Where the voxels of a `.nii` file start at the earliest: after the header and
-/// the four bytes that say whether extensions follow.
-const FIRST_OFFSET: f32 = 352.0;
-
-/// The first three rows of the matrix that takes voxel indices to millimetres.
-pub type Affine = [[f64; 4]; 3];
 
 /// What reading a file takes; every field has been checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,31 +24,25 @@ pub struct Header {
     /// Slope and intercept, where the values are scaled.
     pub scaling: Option<(f64, f64)>,
     pub affine: Affine,
-    /// Where the voxels start, in bytes from the start of the file.
+    /// The voxels are in another file, the `.img` of a pair.
+    pub pair: bool,
+    /// Where the voxels start, in bytes from the start of the file that has them.
     pub offset: u64,
     /// Seconds between volumes, where the header has a positive time there.
     pub repetition_time: Option<f64>,
 }
 
 impl Header {
-    /// Reads the start of a file; `path` is for messages.
+    /// Reads the start of a file, 348 bytes of NIfTI-1 or 540 of NIfTI-2; `path` is for messages.
     ///
-    /// Errors for what is not NIfTI-1 in one file (NIfTI-2, `.hdr`/`.img` pairs and
-    /// ANALYZE 7.5 included), for types other than the scalar integers and floats, for
-    /// five and more dimensions, and for fields that contradict each other.
+    /// Errors for what is not NIfTI (ANALYZE 7.5 included), for types other than the scalar
+    /// integers and floats, for five and more dimensions, and for fields that contradict each other.
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self> {
         Self::from_bytes(bytes).map_err(|message| file_error(path, message))
     }
 
     fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
-        check_kind(bytes)?;
-        let raw = NiftiHeader::from_reader(bytes).map_err(|e| format!("not NIfTI-1: {e}"))?;
-        if raw.sizeof_hdr != HEADER_BYTES as i32 {
-            return Err(format!(
-                "damaged NIfTI header: sizeof_hdr is {}, not {HEADER_BYTES}",
-                raw.sizeof_hdr
-            ));
-        }
+        let raw = Raw::parse(bytes)?;
         let (dimensions, shape, volumes) = dimensions(&raw)?;
         let data_type = data_type(&raw)?;
         check_size(&raw, shape, volumes, data_type)?;
@@ -64,9 +51,10 @@ impl Header {
             shape,
             volumes,
             data_type,
-            big_endian: raw.endianness == Endianness::Big,
+            big_endian: raw.big_endian,
             scaling: scaling(&raw)?,
             affine: affine(&raw, shape)?,
+            pair: raw.pair,
             offset: offset(&raw)?,
             repetition_time: repetition_time(&raw),
         })
@@ -82,65 +70,50 @@ impl Header {
         self.voxels() * self.data_type.size_of()
     }
 
-    /// Bytes of the file, decompressed, up to the end of its last volume.
+    /// Bytes of the file that has the voxels, decompressed, up to the end of its last volume.
     pub fn total_bytes(&self) -> u64 {
         self.offset + self.volume_bytes() as u64 * self.volumes as u64
     }
 }
 
-/// Tells apart what people have in files called `.nii`.
-fn check_kind(bytes: &[u8]) -> Result<(), String> {
-    let starts_with_size = |size: i32| {
-        bytes.starts_with(&size.to_le_bytes()) || bytes.starts_with(&size.to_be_bytes())
-    };
-    if starts_with_size(540) {
-        return Err("NIfTI-2 is not supported, only NIfTI-1; \
-                    convert it, with nibabel for example: \
-                    nib.Nifti1Image.from_image(nib.load(path)).to_filename('new.nii.gz')"
-            .to_owned());
-    }
-    if bytes.len() < HEADER_BYTES {
-        return Err(format!(
-            "too short for NIfTI: {} bytes, the header alone takes {HEADER_BYTES}",
-            bytes.len()
-        ));
-    }
-    match &bytes[HEADER_BYTES - 4..HEADER_BYTES] {
-        b"n+1\0" => Ok(()),
-        b"ni1\0" => Err("the header of a .hdr/.img pair, which is not supported; \
-                         convert it to one .nii or .nii.gz file"
-            .to_owned()),
-        _ if starts_with_size(HEADER_BYTES as i32) => {
-            Err("not NIfTI-1: the magic bytes are missing (an ANALYZE 7.5 file?)".to_owned())
-        }
-        _ => Err("not a NIfTI file".to_owned()),
-    }
-}
-
-fn dimensions(raw: &NiftiHeader) -> Result<(usize, [usize; 3], usize), String> {
-    let [count, sizes @ ..] = raw.dim;
-    let count = usize::from(count);
-    let Some(sizes) = sizes.get(..count).filter(|s| !s.is_empty()) else {
+/// The sizes of the dimensions that the header claims, each at least 1.
+pub fn sizes(raw: &Raw) -> Result<&[i64], String> {
+    let [count, sizes @ ..] = &raw.dim;
+    let claimed = usize::try_from(*count).ok().and_then(|n| sizes.get(..n));
+    let Some(sizes) = claimed.filter(|s| !s.is_empty()) else {
         return Err(format!(
             "damaged NIfTI header: it claims {count} dimensions"
         ));
     };
-    // The field is a signed 16-bit number, which the crate reads as unsigned.
-    if let Some(bad) = sizes.iter().position(|&n| n == 0 || n > i16::MAX as u16) {
-        return Err(format!(
+    match sizes.iter().position(|&n| n < 1) {
+        None => Ok(sizes),
+        Some(bad) => Err(format!(
             "damaged NIfTI header: dimension {} has size {}",
             bad + 1,
-            sizes[bad] as i16
-        ));
+            sizes[bad]
+        )),
+    }
+}
+
+fn dimensions(raw: &Raw) -> Result<(usize, [usize; 3], usize), String> {
+    let sizes = sizes(raw)?;
+    // CIFTI-2 is NIfTI-2 with the intents of its own and six dimensions.
+    if (3000..3100).contains(&raw.intent_code) {
+        return Err(
+            "a CIFTI-2 file (grayordinates, not a volume), which is not supported; \
+             split it first, with wb_command -cifti-separate for example"
+                .to_owned(),
+        );
     }
     if sizes.iter().skip(4).any(|&n| n != 1) {
         return Err(format!(
-            "has {count} dimensions ({}); only 3-D and 4-D images are supported",
+            "has {} dimensions ({}); only 3-D and 4-D images are supported",
+            sizes.len(),
             by_times(sizes)
         ));
     }
-    let size = |axis: usize| sizes.get(axis).map_or(1, |&n| usize::from(n));
-    Ok((count.min(4), [size(0), size(1), size(2)], size(3)))
+    let size = |axis: usize| sizes.get(axis).map_or(1, |&n| n as usize);
+    Ok((sizes.len().min(4), [size(0), size(1), size(2)], size(3)))
 }
 
 /// `64 × 64 × 40`.
@@ -149,47 +122,79 @@ pub fn by_times(sizes: &[impl ToString]) -> String {
     sizes.join(" × ")
 }
 
-fn data_type(raw: &NiftiHeader) -> Result<NiftiType, String> {
+fn data_type(raw: &Raw) -> Result<NiftiType, String> {
     use NiftiType::*;
-    match raw.data_type() {
-        Ok(
-            scalar @ (Uint8 | Int8 | Uint16 | Int16 | Uint32 | Int32 | Uint64 | Int64 | Float32
-            | Float64),
-        ) => Ok(scalar),
-        Ok(other) => Err(format!(
-            "voxels of type {other:?} (code {}) are not supported, \
-             only integers of 8 to 64 bits, float32 and float64",
-            raw.datatype
-        )),
-        Err(_) => Err(format!(
-            "damaged NIfTI header: {} is no data type code",
-            raw.datatype
-        )),
+    match raw.datatype {
+        2 => Ok(Uint8),
+        4 => Ok(Int16),
+        8 => Ok(Int32),
+        16 => Ok(Float32),
+        64 => Ok(Float64),
+        256 => Ok(Int8),
+        512 => Ok(Uint16),
+        768 => Ok(Uint32),
+        1024 => Ok(Int64),
+        1280 => Ok(Uint64),
+        code => Err(match data_type_name(code) {
+            Some(name) => format!(
+                "voxels of type {name} (code {code}) are not supported, \
+                 only integers of 8 to 64 bits, float32 and float64"
+            ),
+            None => format!("damaged NIfTI header: {code} is no data type code"),
+        }),
     }
+}
+
+/// A data type's name, as NumPy has it where it has one; `None` for a code that is none.
+pub fn data_type_name(code: i16) -> Option<&'static str> {
+    Some(match code {
+        1 => "binary",
+        2 => "uint8",
+        4 => "int16",
+        8 => "int32",
+        16 => "float32",
+        32 => "complex64",
+        64 => "float64",
+        128 => "rgb24",
+        256 => "int8",
+        512 => "uint16",
+        768 => "uint32",
+        1024 => "int64",
+        1280 => "uint64",
+        1536 => "float128",
+        1792 => "complex128",
+        2048 => "complex256",
+        2304 => "rgba32",
+        _ => return None,
+    })
 }
 
 /// Keeps all later arithmetic on sizes within `u64`, and voxel indices within `i32`.
 fn check_size(
-    raw: &NiftiHeader,
+    raw: &Raw,
     shape: [usize; 3],
     volumes: usize,
     data_type: NiftiType,
 ) -> Result<(), String> {
-    let voxels = shape.iter().map(|&n| n as u64).product::<u64>();
-    let total = (voxels * data_type.size_of() as u64).checked_mul(volumes as u64);
-    if voxels > i32::MAX as u64 || total.is_none_or(|n| n > i64::MAX as u64 / 2) {
-        return Err(format!(
+    let product = |n: u64, size: u64| n.checked_mul(size);
+    let voxels = shape.iter().try_fold(1, |n, &size| product(n, size as u64));
+    let voxels = voxels.filter(|&n| n <= i32::MAX as u64);
+    let total = voxels
+        .and_then(|n| product(n * data_type.size_of() as u64, volumes as u64))
+        .filter(|&n| n <= i64::MAX as u64 / 2);
+    match total {
+        Some(_) => Ok(()),
+        None => Err(format!(
             "too large: {} voxels in a volume, {volumes} volumes (or a damaged header: dim is {:?})",
             by_times(&shape),
             raw.dim
-        ));
+        )),
     }
-    Ok(())
 }
 
 /// A slope of 0 or one that is not finite means that values are stored as they are.
-fn scaling(raw: &NiftiHeader) -> Result<Option<(f64, f64)>, String> {
-    let (slope, inter) = (f64::from(raw.scl_slope), f64::from(raw.scl_inter));
+fn scaling(raw: &Raw) -> Result<Option<(f64, f64)>, String> {
+    let (slope, inter) = (raw.scl_slope, raw.scl_inter);
     if slope == 0.0 || !slope.is_finite() {
         return Ok(None);
     }
@@ -201,86 +206,27 @@ fn scaling(raw: &NiftiHeader) -> Result<Option<(f64, f64)>, String> {
     Ok(((slope, inter) != (1.0, 0.0)).then_some((slope, inter)))
 }
 
-fn offset(raw: &NiftiHeader) -> Result<u64, String> {
+fn offset(raw: &Raw) -> Result<u64, String> {
+    let first = raw.first_offset();
     let offset = match raw.vox_offset {
         // Some writers leave it empty.
-        0.0 => FIRST_OFFSET,
+        0.0 => first,
         offset => offset,
     };
-    // The upper bound is what an `i64` holds; the comparison is false for NaN.
-    if (FIRST_OFFSET..9.0e18).contains(&offset) && offset.fract() == 0.0 {
+    // The upper bound keeps sums within a `u64`; the comparison is false for NaN.
+    if (first..9.0e18).contains(&offset) && offset.fract() == 0.0 {
         return Ok(offset as u64);
     }
     Err(format!(
-        "damaged NIfTI header: vox_offset is {}, which must be a whole number of at least {FIRST_OFFSET}",
+        "damaged NIfTI header: vox_offset is {}, which must be a whole number of at least {first}",
         raw.vox_offset
     ))
 }
 
-/// Takes the sform if there is one, else the qform, else voxel sizes alone.
-fn affine(raw: &NiftiHeader, shape: [usize; 3]) -> Result<Affine, String> {
-    if raw.sform_code > 0 {
-        return Ok([raw.srow_x, raw.srow_y, raw.srow_z].map(|row| row.map(f64::from)));
-    }
-    let [qfac, x, y, z, ..] = raw.pixdim;
-    let zooms = [x, y, z].map(|zoom| f64::from(zoom).abs());
-    if raw.qform_code > 0 {
-        return qform(raw, zooms, qfac < 0.0);
-    }
-    // No orientation is known: the origin is the volume's centre, and x is
-    // flipped, as nibabel has it, because most scanners store left last.
-    let signed = [-zooms[0], zooms[1], zooms[2]];
-    let mut affine = [[0.0; 4]; 3];
-    for axis in 0..3 {
-        affine[axis][axis] = signed[axis];
-        affine[axis][3] = -signed[axis] * (shape[axis] as f64 - 1.0) / 2.0;
-    }
-    Ok(affine)
-}
-
-/// Rotation by a unit quaternion of which the file stores three parts, times voxel sizes.
-fn qform(raw: &NiftiHeader, zooms: [f64; 3], flip_z: bool) -> Result<Affine, String> {
-    let [b, c, d] = [raw.quatern_b, raw.quatern_c, raw.quatern_d].map(f64::from);
-    let rest = 1.0 - (b * b + c * c + d * d);
-    // Three parts rounded to float32 may be a little longer than 1; NaN is refused too.
-    if rest.is_nan() || rest < -3.0 * f64::from(f32::EPSILON) {
-        return Err(format!(
-            "damaged NIfTI header: the qform's quaternion ({b}, {c}, {d}) is longer than 1"
-        ));
-    }
-    let a = rest.max(0.0).sqrt();
-    let rotation = [
-        [
-            a * a + b * b - c * c - d * d,
-            2.0 * (b * c - a * d),
-            2.0 * (b * d + a * c),
-        ],
-        [
-            2.0 * (b * c + a * d),
-            a * a + c * c - b * b - d * d,
-            2.0 * (c * d - a * b),
-        ],
-        [
-            2.0 * (b * d - a * c),
-            2.0 * (c * d + a * b),
-            a * a + d * d - b * b - c * c,
-        ],
-    ];
-    let [x, y, z] = zooms;
-    let z = if flip_z { -z } else { z };
-    let origin = [raw.quatern_x, raw.quatern_y, raw.quatern_z].map(f64::from);
-    let mut affine = [[0.0; 4]; 3];
-    for row in 0..3 {
-        let [rx, ry, rz] = rotation[row];
-        affine[row] = [rx * x, ry * y, rz * z, origin[row]];
-    }
-    Ok(affine)
-}
-
-/// Seconds, whatever the unit; unknown units count as seconds, Hertz and the like as nothing.
-fn repetition_time(raw: &NiftiHeader) -> Option<f64> {
-    // The shortest decimal that is this float32: 0.72, where widening gives 0.7200000286.
-    let value: f64 = raw.pixdim[4].to_string().parse().ok()?;
+/// Seconds between volumes, whatever the unit; unknown units count as seconds, Hertz and the
+/// like as nothing.
+pub fn repetition_time(raw: &Raw) -> Option<f64> {
+    let value = shortest(raw.pixdim[4]);
     let seconds = match raw.xyzt_units & 0o70 {
         0 | 8 => value,
         16 => value / 1e3,
@@ -288,6 +234,16 @@ fn repetition_time(raw: &NiftiHeader) -> Option<f64> {
         _ => return None,
     };
     (raw.dim[0] >= 4 && seconds > 0.0 && seconds.is_finite()).then_some(seconds)
+}
+
+/// A number that was a float32 as the shortest decimal that is that float32: 0.72, where
+/// widening gives 0.7200000286. Others as they are.
+pub fn shortest(value: f64) -> f64 {
+    let single = value as f32;
+    if f64::from(single) != value {
+        return value;
+    }
+    single.to_string().parse().unwrap_or(value)
 }
 
 #[cfg(test)]
@@ -365,13 +321,75 @@ mod tests {
 
     #[test]
     fn other_kinds_of_files_are_named() {
-        fails(&[(0, &540i32.to_le_bytes())], "NIfTI-2");
-        fails(&[(0, &540i32.to_be_bytes())], "NIfTI-2");
-        fails(&[(344, b"ni1\0")], ".hdr/.img pair");
+        fails(
+            &[(0, &540i32.to_le_bytes())],
+            "too short for NIfTI-2: 348 bytes",
+        );
+        fails(&[(0, &540i32.to_be_bytes())], "too short for NIfTI-2");
+        fails(&[(0, &347i32.to_le_bytes())], "sizeof_hdr is 347");
         fails(&[(344, b"\0\0\0\0")], "ANALYZE");
         fails(&[(0, b"#!/b"), (344, b"abcd")], "not a NIfTI file");
         assert!(parse(b"tiny").unwrap_err().contains("too short"));
         assert!(parse(b"").unwrap_err().contains("too short"));
+    }
+
+    #[test]
+    fn version_2_and_pairs_say_the_same() {
+        let mut image = Image::new([2, 3, 4], 5, 0.72);
+        (image.slope, image.inter) = (0.5, -3.0);
+        let want = parse(&image.header()).unwrap();
+        for (version, pair, big_endian) in [
+            (1, true, false),
+            (1, true, true),
+            (2, false, false),
+            (2, false, true),
+            (2, true, false),
+            (2, true, true),
+        ] {
+            (image.version, image.pair, image.big_endian) = (version, pair, big_endian);
+            let got = parse(&image.header()).unwrap();
+            let offset = match (pair, version) {
+                (true, _) => 0,
+                (false, 1) => 352,
+                (false, _) => 544,
+            };
+            assert_eq!((got.offset, got.pair), (offset, pair));
+            let want = Header {
+                big_endian,
+                pair,
+                offset,
+                ..want.clone()
+            };
+            assert_eq!(got, want);
+        }
+    }
+
+    #[test]
+    fn damaged_version_2_is_refused() {
+        let mut image = Image::new([2, 3, 4], 5, 2.0);
+        image.version = 2;
+        let good = image.header();
+        let fails = |at: usize, new: &[u8], part: &str| {
+            let mut bytes = good.clone();
+            bytes[at..at + new.len()].copy_from_slice(new);
+            let message = parse(&bytes).unwrap_err();
+            assert!(message.contains(part), "{message}");
+        };
+        fails(4, b"n+1\0", "the magic bytes are missing");
+        fails(8, b"\n\x1a\n\0", "line ends");
+        fails(16, &9i64.to_le_bytes(), "claims 9 dimensions");
+        fails(16, &(-4i64).to_le_bytes(), "claims -4 dimensions");
+        fails(16, &i64::MAX.to_le_bytes(), "dimensions");
+        fails(24, &(-2i64).to_le_bytes(), "dimension 1 has size -2");
+        fails(24, &i64::MAX.to_le_bytes(), "too large");
+        fails(48, &i64::MAX.to_le_bytes(), "too large");
+        fails(12, &32i16.to_le_bytes(), "complex64 (code 32)");
+        fails(168, &543i64.to_le_bytes(), "at least 544");
+        fails(168, &i64::MAX.to_le_bytes(), "vox_offset");
+        fails(504, &3002i32.to_le_bytes(), "CIFTI-2");
+        for n in [0, 3, 4, 12, 347, 348, 539] {
+            assert!(parse(&good[..n]).unwrap_err().contains("too short"), "{n}");
+        }
     }
 
     #[test]
@@ -389,8 +407,8 @@ mod tests {
             &[(40, &short(&[4, 32767, 32767, 32767, 32767]))],
             "too large",
         );
-        fails(&[(70, &short(&[32]))], "Complex64");
-        fails(&[(70, &short(&[128]))], "Rgb24");
+        fails(&[(70, &short(&[32]))], "complex64");
+        fails(&[(70, &short(&[128]))], "rgb24");
         fails(&[(70, &short(&[3]))], "3 is no data type");
         for offset in [1.0, 351.0, 352.5, -352.0, f32::NAN, f32::INFINITY] {
             fails(&[(108, &offset.to_le_bytes())], "vox_offset");
@@ -410,17 +428,20 @@ mod tests {
     proptest! {
         #[test]
         fn no_header_panics(
-            bytes in prop::collection::vec(any::<u8>(), 0..360),
+            bytes in prop::collection::vec(any::<u8>(), 0..560),
             real in any::<bool>(),
-            kept in prop::collection::vec(any::<bool>(), 348),
+            version in 1u8..=2,
+            kept in prop::collection::vec(any::<bool>(), 540),
         ) {
             let mut bytes = bytes;
             if real {
                 // Mostly a real header, so that the later checks are reached.
-                bytes.resize(HEADER_BYTES, 0);
-                let good = Image::new([2, 3, 4], 5, 2.0).header();
+                let mut image = Image::new([2, 3, 4], 5, 2.0);
+                image.version = version;
+                let good = image.header();
+                bytes.resize(good.len(), 0);
                 for (at, (byte, kept)) in bytes.iter_mut().zip(kept).enumerate() {
-                    if kept || !(40..344).contains(&at) {
+                    if kept || at < 12 || (version == 1 && !(40..344).contains(&at)) {
                         *byte = good[at];
                     }
                 }

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use datafusion::common::{Result, plan_err};
 
-use super::header::{Affine, Header, by_times};
+use super::affine::Affine;
+use super::header::{Header, by_times};
 use super::volumes::{Volumes, c_order};
 use crate::readers::bids::{ENTITIES, entities};
 use crate::readers::format::file_error;

@@ -1,7 +1,11 @@
-//! `read_bold`: fMRI runs stored as NIfTI, one row per volume.
+//! `read_bold`: fMRI runs stored as NIfTI, one row per volume; `nifti_header`: one row per file.
 
+mod affine;
 mod header;
+mod header_table;
 mod mask;
+mod pair;
+mod raw;
 mod repetition_time;
 mod volumes;
 
@@ -23,6 +27,8 @@ use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::{Result, plan_err};
 
+pub use self::header_table::NiftiHeader;
+
 use self::header::{Header, by_times};
 use self::mask::Mask;
 use self::repetition_time::{RepetitionTime, check_given};
@@ -42,14 +48,15 @@ const NARROW_ROWS: usize = 8192;
 /// Files that one warning names.
 const MOST_NAMES: usize = 10;
 
-/// Functional MRI in NIfTI-1, `.nii` or `.nii.gz`, 4-D.
+/// Functional MRI in NIfTI-1 or NIfTI-2, in one file or a `.hdr`/`.img` pair, compressed or
+/// not; 4-D, or 3-D (a statistical map, a mean image), which is a run of one volume.
 ///
 /// Columns, one row per volume:
 ///
 /// - `tr` (Int64): the volume, from 0.
 /// - `time` (Float64): seconds from the start of the run to the start of the volume.
 /// - `repetition_time` (Float64): seconds between volumes, from the BIDS sidecar, else
-///   the header, else `tr =>`.
+///   the header, else `tr =>`. A run of one volume needs none: NULL where no source has it.
 /// - `bold`: the values of the voxels inside the mask, or of all, scaled as the header says,
 ///   in C order (z fastest), as nilearn's `apply_mask` gives them. `FixedSizeList<Float32>` where
 ///   all files have as many voxels, else `List<Float32>`.
@@ -66,15 +73,17 @@ impl Format for Nifti {
     }
 
     fn description(&self) -> &'static str {
-        "4-D NIfTI-1 images (`.nii`, `.nii.gz`), one row per volume: `tr` (0-based), `time` (its start in seconds), \
-         `repetition_time`, and `bold`, the voxels inside the mask in nilearn's order (C order, z fastest), scaled by the \
-         header's slope and intercept. `bold` is a `FixedSizeList<Float32, N>` where all files have the same number of voxels, \
-         else a `List<Float32>`. The repetition time comes from the BIDS sidecar, else from the header, else from `tr`; \
+        "NIfTI-1 and NIfTI-2 images (`.nii`, `.nii.gz`, `.hdr`/`.img` pairs, either byte order), one row per volume: `tr` (0-based), \
+         `time` (its start in seconds), `repetition_time`, and `bold`, the voxels inside the mask in nilearn's order (C order, z fastest), \
+         scaled by the header's slope and intercept. `bold` is a `FixedSizeList<Float32, N>` where all files have the same number of voxels, \
+         else a `List<Float32>`. A 3-D image, such as a statistical map, is a run of one volume: `tr` 0 at `time` 0. \
+         The path of a pair is its `.hdr` or its `.img`. \
+         The repetition time comes from the BIDS sidecar, else from the header, else from `tr`; a run of one volume needs none (NULL); \
          where they differ, a warning names them. Empty files are left out with a warning."
     }
 
     fn extensions(&self) -> &'static [&'static str] {
-        &["_bold.nii.gz", "_bold.nii"]
+        &["_bold.nii.gz", "_bold.nii", "_bold.hdr", "_bold.hdr.gz"]
     }
 
     fn parameters(&self) -> &'static [Parameter] {
@@ -99,15 +108,17 @@ impl Format for Nifti {
 
     fn describe(&self, files: Vec<PathBuf>, options: &Options) -> Result<Description> {
         check_given(options.float("tr"))?;
-        let files = leave_out_empty(files)?;
+        let files = leave_out_empty(self.function(), pair::once(files))?;
         // Only the last mask is kept: files of one subject stand together.
         let mut last: Option<(PathBuf, Mask)> = None;
         let mut conflicts: BTreeMap<String, (&Path, usize)> = BTreeMap::new();
         let mut lengths = vec![];
+        let mut all_timed = true;
         for path in &files {
             let header = open_bold(path)?.header;
-            let time = RepetitionTime::find(path, header.repetition_time, options.float("tr"))?;
-            if let Some(conflict) = time.conflict {
+            let time = RepetitionTime::of_run(path, &header, options.float("tr"))?;
+            all_timed &= time.is_some();
+            if let Some(conflict) = time.and_then(|time| time.conflict) {
                 conflicts.entry(conflict).or_insert((path, 0)).1 += 1;
             }
             lengths.push(match mask_path(path, options)? {
@@ -131,7 +142,7 @@ impl Format for Nifti {
             };
             log::warn!("{}{more}: {conflict}", path.display());
         }
-        let schema = schema(&lengths, options.text("mask"));
+        let schema = schema(&lengths, all_timed, options.text("mask"));
         Ok(Description { schema, files })
     }
 
@@ -141,7 +152,7 @@ impl Format for Nifti {
 }
 
 /// The files that hold anything, with one warning for those that do not; an error if none does.
-fn leave_out_empty(files: Vec<PathBuf>) -> Result<Vec<PathBuf>> {
+fn leave_out_empty(function: &str, files: Vec<PathBuf>) -> Result<Vec<PathBuf>> {
     let is_empty = |path: &PathBuf| fs::metadata(path).is_ok_and(|m| m.len() == 0);
     let (empty, files): (Vec<_>, Vec<_>) = files.into_iter().partition(is_empty);
     let Some(first) = empty.first() else {
@@ -149,7 +160,7 @@ fn leave_out_empty(files: Vec<PathBuf>) -> Result<Vec<PathBuf>> {
     };
     if files.is_empty() {
         return plan_err!(
-            "read_bold: all {} files are empty (0 bytes), the first is {}; \
+            "{function}: all {} files are empty (0 bytes), the first is {}; \
              were the images fetched?",
             empty.len(),
             first.display()
@@ -171,11 +182,12 @@ fn leave_out_empty(files: Vec<PathBuf>) -> Result<Vec<PathBuf>> {
 fn open_bold(path: &Path) -> Result<Volumes> {
     let volumes = Volumes::open(path)?;
     match volumes.header.dimensions {
-        4 => Ok(volumes),
+        3 | 4 => Ok(volumes),
         n => Err(file_error(
             path,
             format!(
-                "is {n}-D ({}); read_bold reads 4-D images, whose last dimension is time",
+                "is {n}-D ({}); read_bold reads 4-D images, whose last dimension is time, \
+                 and 3-D ones as one volume",
                 by_times(&volumes.header.shape[..n.min(3)])
             ),
         )),
@@ -199,8 +211,8 @@ fn voxels(path: &Path, header: &Header, options: &Options) -> Result<Vec<u32>> {
     Ok(mask.voxels)
 }
 
-/// `lengths` are the voxels of each file's rows.
-fn schema(lengths: &[usize], mask: Option<&str>) -> SchemaRef {
+/// `lengths` are the voxels of each file's rows; `all_timed`: all files have a repetition time.
+fn schema(lengths: &[usize], all_timed: bool, mask: Option<&str>) -> SchemaRef {
     let item = Arc::new(Field::new_list_field(DataType::Float32, true));
     let longest = lengths.iter().copied().max().unwrap_or(0);
     let mut metadata = HashMap::new();
@@ -217,7 +229,7 @@ fn schema(lengths: &[usize], mask: Option<&str>) -> SchemaRef {
     Arc::new(Schema::new(vec![
         Field::new("tr", DataType::Int64, false),
         Field::new("time", DataType::Float64, false),
-        Field::new("repetition_time", DataType::Float64, false),
+        Field::new("repetition_time", DataType::Float64, !all_timed),
         Field::new("bold", bold, false).with_metadata(metadata),
     ]))
 }
@@ -227,7 +239,8 @@ struct Batches {
     path: PathBuf,
     schema: SchemaRef,
     volumes: Volumes,
-    time: RepetitionTime,
+    /// `None`: one volume, which needs none.
+    time: Option<RepetitionTime>,
     /// `None` where `bold` is not asked for: then no voxel is decompressed.
     voxels: Option<Vec<u32>>,
     rows_per_batch: usize,
@@ -240,7 +253,7 @@ impl Batches {
         let volumes = open_bold(&scan.path)?;
         let header = &volumes.header;
         let tr = scan.options.float("tr");
-        let time = RepetitionTime::find(&scan.path, header.repetition_time, tr)?;
+        let time = RepetitionTime::of_run(&scan.path, header, tr)?;
         let mut rows_per_batch = NARROW_ROWS;
         let mut chosen = None;
         if scan.schema.column_with_name("bold").is_some() {
@@ -287,10 +300,10 @@ impl Batches {
                     (first..last).map(|volume| volume as i64),
                 )) as ArrayRef),
                 "time" => Ok(Arc::new(Float64Array::from_iter_values(
-                    (first..last).map(|volume| self.time.start_of(volume)),
+                    (first..last).map(|volume| self.start_of(volume)),
                 )) as ArrayRef),
                 "repetition_time" => {
-                    let seconds = vec![self.time.seconds(); rows];
+                    let seconds = vec![self.time.as_ref().map(RepetitionTime::seconds); rows];
                     Ok(Arc::new(Float64Array::from(seconds)) as ArrayRef)
                 }
                 _ => self.bold(field, bold.take().unwrap_or_default(), rows),
@@ -302,6 +315,11 @@ impl Batches {
             columns,
             &options,
         )?)
+    }
+
+    /// Seconds; volume 0 starts at 0 whatever the time between volumes.
+    fn start_of(&self, volume: usize) -> f64 {
+        self.time.as_ref().map_or(0.0, |time| time.start_of(volume))
     }
 
     fn bold(&self, field: &Field, values: Vec<f32>, rows: usize) -> Result<ArrayRef> {

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use datafusion::common::{Result, plan_err};
 
+use super::header::Header;
 use crate::readers::bids::sidecar;
 use crate::readers::format::file_error;
 
@@ -21,11 +22,24 @@ pub struct RepetitionTime {
 }
 
 impl RepetitionTime {
-    /// `header` and `given` are seconds; `given` has passed [`check_given`].
+    /// The time of the image at `path`; `given`, seconds, has passed [`check_given`].
     ///
-    /// Errors where no source has it, and for a sidecar whose `RepetitionTime` is not a
+    /// `None` where no source has it and the image is one volume, which needs none. Errors where
+    /// more volumes have none, and for a sidecar whose `RepetitionTime` is not a
     /// positive number or which has `VolumeTiming` (volumes at unequal times) instead.
-    pub fn find(path: &Path, header: Option<f64>, given: Option<f64>) -> Result<Self> {
+    pub fn of_run(path: &Path, header: &Header, given: Option<f64>) -> Result<Option<Self>> {
+        match Self::find(path, header.repetition_time, given)? {
+            None if header.volumes > 1 => Err(file_error(
+                path,
+                "neither a BIDS sidecar nor the header has the repetition time; \
+                 say it in seconds, such as tr => 2.0",
+            )),
+            found => Ok(found),
+        }
+    }
+
+    /// `header` and `given` are seconds. `None` where no source has it.
+    fn find(path: &Path, header: Option<f64>, given: Option<f64>) -> Result<Option<Self>> {
         let header = header.filter(|&seconds| nanoseconds(seconds).is_some());
         let sources = [
             ("the BIDS sidecar", from_sidecar(path)?),
@@ -34,11 +48,7 @@ impl RepetitionTime {
         ];
         let mut known = sources.iter().filter_map(|(name, s)| Some((*name, (*s)?)));
         let Some((source, seconds)) = known.next() else {
-            return Err(file_error(
-                path,
-                "neither a BIDS sidecar nor the header has the repetition time; \
-                 say it in seconds, such as tr => 2.0",
-            ));
+            return Ok(None);
         };
         let others: Vec<String> = known
             .filter(|(_, other)| (other - seconds).abs() > TOLERANCE * other.max(seconds))
@@ -51,7 +61,7 @@ impl RepetitionTime {
             )
         });
         match nanoseconds(seconds) {
-            Some(ns) => Ok(RepetitionTime { ns, conflict }),
+            Some(ns) => Ok(Some(RepetitionTime { ns, conflict })),
             None => Err(file_error(
                 path,
                 format!("{source} says a repetition time of {seconds} s, which cannot be"),
@@ -116,12 +126,35 @@ fn from_sidecar(path: &Path) -> Result<Option<f64>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::readers::nifti::testing::Image;
 
-    /// The repetition time of a file with a sidecar of this text.
-    fn find(text: &str, header: Option<f64>, given: Option<f64>) -> Result<RepetitionTime> {
+    /// The repetition time of a run of so many volumes with a sidecar of this text.
+    fn of_run(
+        volumes: i16,
+        text: &str,
+        header: Option<f64>,
+        given: Option<f64>,
+    ) -> Result<Option<RepetitionTime>> {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("sub-1_bold.json"), text).unwrap();
-        RepetitionTime::find(&dir.path().join("sub-1_bold.nii"), header, given)
+        let path = dir.path().join("sub-1_bold.nii");
+        let bytes = Image::new([1, 1, 1], volumes, 0.0).header();
+        let mut image = Header::parse(&path, &bytes)?;
+        image.repetition_time = header;
+        RepetitionTime::of_run(&path, &image, given)
+    }
+
+    fn find(text: &str, header: Option<f64>, given: Option<f64>) -> Result<RepetitionTime> {
+        of_run(2, text, header, given).map(Option::unwrap)
+    }
+
+    #[test]
+    fn one_volume_needs_no_time() {
+        for volumes in [0, 1] {
+            assert_eq!(of_run(volumes, "{}", None, None).unwrap(), None);
+            let given = of_run(volumes, "{}", None, Some(2.0)).unwrap();
+            assert_eq!(given.unwrap().seconds(), 2.0);
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Small NIfTI-1 files made for tests.
+//! Small NIfTI files made for tests: version 1 or 2, one file or a pair.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -17,6 +17,10 @@ pub struct Image {
     /// The NIfTI code of the type: 16 is float32.
     pub code: i16,
     pub big_endian: bool,
+    /// 1 or 2.
+    pub version: u8,
+    /// Whether [`Image::write`] makes a `.hdr` and an `.img`.
+    pub pair: bool,
     pub slope: f32,
     pub inter: f32,
     pub origin: f32,
@@ -32,6 +36,8 @@ impl Image {
             tr,
             code: 16,
             big_endian: false,
+            version: 1,
+            pair: false,
             slope: 0.0,
             inter: 0.0,
             origin: -10.0,
@@ -55,29 +61,45 @@ impl Image {
     }
 
     pub fn header(&self) -> Vec<u8> {
-        let mut bytes = vec![0u8; 348];
-        let mut put = |at: usize, little: &[u8]| {
-            let mut field = little.to_vec();
-            if self.big_endian {
-                field.reverse();
-            }
-            bytes[at..at + field.len()].copy_from_slice(&field);
-        };
-        put(0, &348i32.to_le_bytes());
+        match self.version {
+            1 => self.header_1(),
+            _ => self.header_2(),
+        }
+    }
+
+    fn dim(&self) -> [i16; 8] {
         let [nx, ny, nz] = self.shape;
         let dimensions = if self.volumes == 0 { 3 } else { 4 };
-        for (axis, n) in [dimensions, nx, ny, nz, self.volumes.max(1), 1, 1, 1]
-            .iter()
-            .enumerate()
-        {
+        [dimensions, nx, ny, nz, self.volumes.max(1), 1, 1, 1]
+    }
+
+    fn pixdim(&self) -> [f32; 5] {
+        [1.0, 3.0, 3.0, 3.0, self.tr]
+    }
+
+    /// Puts a field, given little-endian, where it belongs.
+    fn put(&self, bytes: &mut [u8], at: usize, little: &[u8]) {
+        let field = &mut bytes[at..at + little.len()];
+        field.copy_from_slice(little);
+        if self.big_endian {
+            field.reverse();
+        }
+    }
+
+    fn header_1(&self) -> Vec<u8> {
+        let mut bytes = vec![0u8; 348];
+        let mut put = |at: usize, little: &[u8]| self.put(&mut bytes, at, little);
+        put(0, &348i32.to_le_bytes());
+        for (axis, n) in self.dim().iter().enumerate() {
             put(40 + 2 * axis, &n.to_le_bytes());
         }
         put(70, &self.code.to_le_bytes());
         put(72, &(8 * self.width() as i16).to_le_bytes());
-        for (axis, zoom) in [1.0, 3.0, 3.0, 3.0, self.tr].iter().enumerate() {
+        for (axis, zoom) in self.pixdim().iter().enumerate() {
             put(76 + 4 * axis, &zoom.to_le_bytes());
         }
-        put(108, &352f32.to_le_bytes());
+        let offset = if self.pair { 0f32 } else { 352.0 };
+        put(108, &offset.to_le_bytes());
         put(112, &self.slope.to_le_bytes());
         put(116, &self.inter.to_le_bytes());
         put(123, &[2 | 8]);
@@ -86,7 +108,36 @@ impl Image {
             put(280 + 20 * row, &3f32.to_le_bytes());
             put(292 + 16 * row, &self.origin.to_le_bytes());
         }
-        bytes[344..348].copy_from_slice(b"n+1\0");
+        bytes[148..152].copy_from_slice(b"made");
+        bytes[344..348].copy_from_slice(if self.pair { b"ni1\0" } else { b"n+1\0" });
+        bytes
+    }
+
+    fn header_2(&self) -> Vec<u8> {
+        let mut bytes = vec![0u8; 540];
+        let mut put = |at: usize, little: &[u8]| self.put(&mut bytes, at, little);
+        put(0, &540i32.to_le_bytes());
+        put(12, &self.code.to_le_bytes());
+        put(14, &(8 * self.width() as i16).to_le_bytes());
+        for (axis, n) in self.dim().iter().enumerate() {
+            put(16 + 8 * axis, &i64::from(*n).to_le_bytes());
+        }
+        for (axis, zoom) in self.pixdim().iter().enumerate() {
+            put(104 + 8 * axis, &f64::from(*zoom).to_le_bytes());
+        }
+        let offset = if self.pair { 0i64 } else { 544 };
+        put(168, &offset.to_le_bytes());
+        put(176, &f64::from(self.slope).to_le_bytes());
+        put(184, &f64::from(self.inter).to_le_bytes());
+        put(348, &1i32.to_le_bytes());
+        for row in 0..3 {
+            put(400 + 40 * row, &3f64.to_le_bytes());
+            put(424 + 32 * row, &f64::from(self.origin).to_le_bytes());
+        }
+        put(500, &(2 | 8i32).to_le_bytes());
+        bytes[240..244].copy_from_slice(b"made");
+        bytes[4..8].copy_from_slice(if self.pair { b"ni2\0" } else { b"n+2\0" });
+        bytes[8..12].copy_from_slice(b"\r\n\x1a\n");
         bytes
     }
 
@@ -99,9 +150,14 @@ impl Image {
         }
     }
 
+    /// The whole file, where it is one.
     pub fn bytes(&self) -> Vec<u8> {
-        let mut bytes = self.header();
-        bytes.extend([0; 4]);
+        [self.header(), vec![0; 4], self.voxels()].concat()
+    }
+
+    /// The voxels as they are on disk.
+    pub fn voxels(&self) -> Vec<u8> {
+        let mut bytes = vec![];
         for v in self.values() {
             let mut element = match self.code {
                 2 => (v as u8).to_le_bytes().to_vec(),
@@ -123,17 +179,24 @@ impl Image {
         bytes
     }
 
-    /// Writes it, compressed if the name ends so.
+    /// Writes it, compressed if the name ends so. A pair is named by its header, `a.hdr`
+    /// or `a.hdr.gz`, and its voxels go to the `.img` beside it.
     pub fn write(&self, directory: &Path, name: &str) -> PathBuf {
-        let path = directory.join(name);
-        let bytes = self.bytes();
-        let bytes = if name.ends_with(".gz") {
-            gzip(&bytes)
-        } else {
-            bytes
+        let write = |name: &str, bytes: Vec<u8>| {
+            let path = directory.join(name);
+            let bytes = if name.ends_with(".gz") {
+                gzip(&bytes)
+            } else {
+                bytes
+            };
+            std::fs::write(&path, bytes).unwrap();
+            path
         };
-        std::fs::write(&path, bytes).unwrap();
-        path
+        if self.pair {
+            write(&name.replace(".hdr", ".img"), self.voxels());
+            return write(name, self.header());
+        }
+        write(name, self.bytes())
     }
 }
 

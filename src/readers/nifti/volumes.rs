@@ -1,4 +1,4 @@
-//! A NIfTI file's volumes, one after the other: decompressed once, decoded only inside the mask.
+//! An image's volumes, one after the other: decompressed once, decoded only inside the mask.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};
@@ -8,7 +8,9 @@ use datafusion::common::Result;
 use flate2::bufread::MultiGzDecoder;
 use nifti::NiftiType;
 
-use super::header::{HEADER_BYTES, Header};
+use super::header::Header;
+use super::pair;
+use super::raw::{HEADER_2_BYTES, HEADER_BYTES, is_version_2};
 use crate::readers::format::file_error;
 
 /// Compressed bytes read from the file at a time.
@@ -16,67 +18,58 @@ const BUFFER_BYTES: usize = 256 * 1024;
 /// Deflate cannot shrink data further than this (1032 : 1, and a little room).
 const MAX_COMPRESSION: u64 = 1040;
 
-/// An open NIfTI-1 file, `.nii` or `.nii.gz` by its content.
+/// Bytes of a file read for its header alone.
+const HEADER_BUFFER_BYTES: usize = 8 * 1024;
+
+/// An open image, NIfTI-1 or NIfTI-2, in one file or a `.hdr`/`.img` pair. Whether a
+/// file is compressed is told by its content.
 ///
 /// Holds one volume as it is on disk, allocated at the first read and used again.
 pub struct Volumes {
     pub header: Header,
+    /// The file that has the voxels.
     path: PathBuf,
     stream: Box<dyn Read + Send>,
+    /// Bytes of the stream that were read with the header.
+    before: u64,
     /// Volumes read so far.
     done: usize,
     raw: Vec<u8>,
 }
 
 impl Volumes {
-    /// Reads the header. Errors for a file that cannot be opened or is not NIfTI-1
-    /// ([`Header::parse`]), and for one that is shorter than its header says: to the byte for
-    /// `.nii`; for `.nii.gz` if it could not hold the volumes at any compression.
+    /// Reads the header; `path` may be either half of a pair.
+    ///
+    /// Errors for a file that cannot be opened or is not NIfTI ([`Header::parse`]), for a pair
+    /// without its other half, and for voxels that take more than their file has: to the
+    /// byte where it is not compressed; else if it could not hold them at any compression.
     pub fn open(path: &Path) -> Result<Self> {
-        let file = File::open(path).map_err(|e| file_error(path, explain(path, &e)))?;
-        let length = file.metadata().map_err(|e| file_error(path, e))?.len();
-        let mut file = BufReader::with_capacity(BUFFER_BYTES, file);
-        let start = file.fill_buf().map_err(|e| file_error(path, e))?;
-        let compressed = start.starts_with(&[0x1f, 0x8b]);
-        let mut stream: Box<dyn Read + Send> = if compressed {
-            Box::new(MultiGzDecoder::new(file))
+        let header_path = pair::header_of(path)?;
+        let mut file = Opened::open(&header_path, BUFFER_BYTES)?;
+        let bytes = file.read_header(&header_path)?;
+        let header = Header::parse(&header_path, &bytes)?;
+        let (path, file, before) = if header.pair {
+            let image = pair::image_of(&header_path)?;
+            let file = Opened::open(&image, BUFFER_BYTES)?;
+            (image, file, 0)
+        } else if header_path != path {
+            return Err(file_error(
+                path,
+                format!(
+                    "its header {} says that it is no pair and has the voxels itself; \
+                     read that file instead",
+                    header_path.display()
+                ),
+            ));
         } else {
-            Box::new(file)
+            (header_path, file, bytes.len() as u64)
         };
-
-        let mut bytes = Vec::with_capacity(HEADER_BYTES);
-        stream
-            .by_ref()
-            .take(HEADER_BYTES as u64)
-            .read_to_end(&mut bytes)
-            .map_err(|e| file_error(path, format!("damaged: {e}")))?;
-        let header = Header::parse(path, &bytes)?;
-        let total = header.total_bytes();
-        if !compressed && length < total {
-            return Err(file_error(
-                path,
-                format!(
-                    "too short: the header says {total} bytes ({} volumes of {} bytes from byte {} on), \
-                     the file has {length}; copy it again",
-                    header.volumes,
-                    header.volume_bytes(),
-                    header.offset
-                ),
-            ));
-        }
-        if compressed && length.saturating_mul(MAX_COMPRESSION) < total {
-            return Err(file_error(
-                path,
-                format!(
-                    "the header says {total} bytes, more than {length} compressed bytes can hold; \
-                     the header is damaged or the file is cut short"
-                ),
-            ));
-        }
+        file.check_length(&path, &header)?;
         Ok(Volumes {
             header,
-            path: path.to_owned(),
-            stream,
+            path,
+            stream: file.stream,
+            before,
             done: 0,
             raw: vec![],
         })
@@ -107,7 +100,8 @@ impl Volumes {
     }
 
     fn skip_to_voxels(&mut self) -> Result<()> {
-        let gap = self.header.offset - HEADER_BYTES as u64;
+        // The header's check keeps the voxels behind the header.
+        let gap = self.header.offset.saturating_sub(self.before);
         let skipped = io::copy(&mut self.stream.by_ref().take(gap), &mut io::sink());
         match skipped {
             Ok(n) if n == gap => Ok(()),
@@ -152,6 +146,83 @@ impl Volumes {
                 ),
             )),
         }
+    }
+}
+
+/// The bytes of an image's header, and the file that has it (the `.hdr` where `path` is an
+/// `.img`); no more of it is read.
+pub fn header_bytes(path: &Path) -> Result<(PathBuf, Vec<u8>)> {
+    let path = pair::header_of(path)?;
+    let bytes = Opened::open(&path, HEADER_BUFFER_BYTES)?.read_header(&path)?;
+    Ok((path, bytes))
+}
+
+/// A file as its content, decompressed.
+struct Opened {
+    stream: Box<dyn Read + Send>,
+    compressed: bool,
+    /// Bytes on disk.
+    length: u64,
+}
+
+impl Opened {
+    fn open(path: &Path, buffer_bytes: usize) -> Result<Self> {
+        let file = File::open(path).map_err(|e| file_error(path, explain(path, &e)))?;
+        let length = file.metadata().map_err(|e| file_error(path, e))?.len();
+        let mut file = BufReader::with_capacity(buffer_bytes, file);
+        let start = file.fill_buf().map_err(|e| file_error(path, e))?;
+        let compressed = start.starts_with(&[0x1f, 0x8b]);
+        let stream: Box<dyn Read + Send> = match compressed {
+            true => Box::new(MultiGzDecoder::new(file)),
+            false => Box::new(file),
+        };
+        Ok(Opened {
+            stream,
+            compressed,
+            length,
+        })
+    }
+
+    /// As many bytes as the header of the file's version has, fewer if the file ends before.
+    fn read_header(&mut self, path: &Path) -> Result<Vec<u8>> {
+        let mut bytes = Vec::with_capacity(HEADER_2_BYTES);
+        let mut read_up_to = |length: usize| -> Result<bool> {
+            let missing = (length - bytes.len()) as u64;
+            let more = self.stream.by_ref().take(missing).read_to_end(&mut bytes);
+            more.map_err(|e| file_error(path, format!("damaged: {e}")))?;
+            Ok(is_version_2(&bytes))
+        };
+        if read_up_to(HEADER_BYTES)? {
+            read_up_to(HEADER_2_BYTES)?;
+        }
+        Ok(bytes)
+    }
+
+    /// Errors if the file cannot hold the voxels that the header says.
+    fn check_length(&self, path: &Path, header: &Header) -> Result<()> {
+        let (length, total) = (self.length, header.total_bytes());
+        if !self.compressed && length < total {
+            return Err(file_error(
+                path,
+                format!(
+                    "too short: the header says {total} bytes ({} volumes of {} bytes from byte {} on), \
+                     the file has {length}; copy it again",
+                    header.volumes,
+                    header.volume_bytes(),
+                    header.offset
+                ),
+            ));
+        }
+        if self.compressed && length.saturating_mul(MAX_COMPRESSION) < total {
+            return Err(file_error(
+                path,
+                format!(
+                    "the header says {total} bytes, more than {length} compressed bytes can hold; \
+                     the header is damaged or the file is cut short"
+                ),
+            ));
+        }
+        Ok(())
     }
 }
 
