@@ -292,6 +292,8 @@ fn reader(page: &mut String, format: &dyn Format) {
             ParameterKind::Integer => "whole number",
             ParameterKind::Text => "text",
             ParameterKind::Boolean => "boolean",
+            ParameterKind::Floats => "number or array of numbers",
+            ParameterKind::Texts => "text or array of texts",
         };
         let cells = (parameter.name, parameter.default, parameter.description);
         put(

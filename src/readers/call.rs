@@ -49,14 +49,21 @@ pub fn arguments(format: &dyn Format, args: &[FunctionArg]) -> Result<(Vec<Strin
     }
 }
 
-/// The same from `OPTIONS ('mask' 'm.nii')` of CREATE EXTERNAL TABLE, where all values are text.
+/// The same from `OPTIONS ('mask' 'm.nii')` of CREATE EXTERNAL TABLE, where all values are text, and those of an
+/// array stand between commas.
 pub fn external_options(format: &dyn Format, given: &HashMap<String, String>) -> Result<Options> {
     let mut options = Options::default();
     for (name, text) in given {
         // DataFusion puts `format.` before names without a dot.
         let name = name.strip_prefix("format.").unwrap_or(name);
         let parameter = find_parameter(format, name)?;
-        let value = from_text(format.function(), parameter, text)?;
+        let texts: Vec<String> = match parameter.kind {
+            ParameterKind::Floats | ParameterKind::Texts => {
+                text.split(',').map(|part| part.trim().to_owned()).collect()
+            }
+            _ => vec![text.clone()],
+        };
+        let value = from_texts(format.function(), parameter, &texts)?;
         options.0.insert(parameter.name.to_string(), value);
     }
     Ok(options)
@@ -109,13 +116,33 @@ fn path_list(function: &str, expr: &Expr) -> Result<Vec<String>> {
     }
 }
 
+/// The value of a named argument; `None` for NULL.
 fn literal(function: &str, parameter: &Parameter, expr: &Expr) -> Result<Option<Value>> {
-    let (negative, expr) = match expr {
+    let items = match expr {
+        Expr::Array(Array { elem, .. }) if !elem.is_empty() => elem.as_slice(),
+        expr => match scalar(function, parameter, expr)? {
+            Some(text) => return from_texts(function, parameter, &[text]).map(Some),
+            None => return Ok(None),
+        },
+    };
+    let mut texts = Vec::with_capacity(items.len());
+    for item in items {
+        match scalar(function, parameter, item)? {
+            Some(text) => texts.push(text),
+            None => return wrong_kind(function, parameter, &expr.to_string()),
+        }
+    }
+    from_texts(function, parameter, &texts).map(Some)
+}
+
+/// A literal as text; `None` for NULL.
+fn scalar(function: &str, parameter: &Parameter, expr: &Expr) -> Result<Option<String>> {
+    let (sign, expr) = match expr {
         Expr::UnaryOp {
             op: UnaryOperator::Minus,
             expr,
-        } => (true, expr.as_ref()),
-        expr => (false, expr),
+        } => ("-", expr.as_ref()),
+        expr => ("", expr),
     };
     let Expr::Value(value) = expr else {
         return plan_err!(
@@ -123,39 +150,41 @@ fn literal(function: &str, parameter: &Parameter, expr: &Expr) -> Result<Option<
             parameter.name
         );
     };
+    let kind = parameter.kind;
     match &value.value {
         SqlValue::Null => Ok(None),
-        SqlValue::Boolean(b) if parameter.kind == ParameterKind::Boolean => {
-            Ok(Some(Value::Boolean(*b)))
-        }
-        SqlValue::Number(digits, _) => {
-            let sign = if negative { "-" } else { "" };
-            number(function, parameter, &format!("{sign}{digits}")).map(Some)
-        }
+        SqlValue::Boolean(b) if kind == ParameterKind::Boolean => Ok(Some(b.to_string())),
+        SqlValue::Number(digits, _) => match kind {
+            ParameterKind::Text | ParameterKind::Boolean => {
+                wrong_kind(function, parameter, &format!("{sign}{digits}"))
+            }
+            _ => Ok(Some(format!("{sign}{digits}"))),
+        },
         other => match other.clone().into_string() {
-            Some(text) => from_text(function, parameter, &text).map(Some),
+            Some(text) => Ok(Some(text)),
             None => wrong_kind(function, parameter, &expr.to_string()),
         },
     }
 }
 
-fn number(function: &str, parameter: &Parameter, digits: &str) -> Result<Value> {
-    match parameter.kind {
-        ParameterKind::Float | ParameterKind::Integer => from_text(function, parameter, digits),
-        _ => wrong_kind(function, parameter, digits),
-    }
-}
-
-fn from_text(function: &str, parameter: &Parameter, text: &str) -> Result<Value> {
-    let value = match parameter.kind {
-        ParameterKind::Float => text.trim().parse().ok().map(Value::Float),
-        ParameterKind::Integer => text.trim().parse().ok().map(Value::Integer),
-        ParameterKind::Boolean => text.trim().to_lowercase().parse().ok().map(Value::Boolean),
-        ParameterKind::Text => Some(Value::Text(text.to_string())),
+fn from_texts(function: &str, parameter: &Parameter, texts: &[String]) -> Result<Value> {
+    let value = match (parameter.kind, texts) {
+        (ParameterKind::Floats, _) => {
+            let numbers = texts.iter().map(|text| text.trim().parse().ok());
+            numbers.collect::<Option<Vec<_>>>().map(Value::Floats)
+        }
+        (ParameterKind::Texts, _) => Some(Value::Texts(texts.to_vec())),
+        (ParameterKind::Float, [text]) => text.trim().parse().ok().map(Value::Float),
+        (ParameterKind::Integer, [text]) => text.trim().parse().ok().map(Value::Integer),
+        (ParameterKind::Boolean, [text]) => {
+            text.trim().to_lowercase().parse().ok().map(Value::Boolean)
+        }
+        (ParameterKind::Text, [text]) => Some(Value::Text(text.clone())),
+        _ => None,
     };
     match value {
         Some(value) => Ok(value),
-        None => wrong_kind(function, parameter, text),
+        None => wrong_kind(function, parameter, &texts.join(", ")),
     }
 }
 
@@ -165,6 +194,8 @@ fn wrong_kind<T>(function: &str, parameter: &Parameter, value: &str) -> Result<T
         ParameterKind::Integer => "a whole number",
         ParameterKind::Text => "text",
         ParameterKind::Boolean => "true or false",
+        ParameterKind::Floats => "a number or an array of numbers",
+        ParameterKind::Texts => "text or an array of texts",
     };
     plan_err!(
         "{function}: {} must be {wanted}, not {value}",

@@ -73,6 +73,10 @@ pub enum ParameterKind {
     Integer,
     Text,
     Boolean,
+    /// A number, or an array of numbers.
+    Floats,
+    /// A text, or an array of texts.
+    Texts,
 }
 
 /// The value of a named argument.
@@ -82,6 +86,10 @@ pub enum Value {
     Integer(i64),
     Text(String),
     Boolean(bool),
+    /// At least one.
+    Floats(Vec<f64>),
+    /// At least one.
+    Texts(Vec<String>),
 }
 
 /// The named arguments of one call. Names and kinds were checked against the
@@ -115,6 +123,20 @@ impl Options {
     pub fn boolean(&self, name: &str) -> Option<bool> {
         match self.0.get(name)? {
             Value::Boolean(v) => Some(*v),
+            _ => None,
+        }
+    }
+
+    pub fn floats(&self, name: &str) -> Option<&[f64]> {
+        match self.0.get(name)? {
+            Value::Floats(v) => Some(v),
+            _ => None,
+        }
+    }
+
+    pub fn texts(&self, name: &str) -> Option<&[String]> {
+        match self.0.get(name)? {
+            Value::Texts(v) => Some(v),
             _ => None,
         }
     }

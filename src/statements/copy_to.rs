@@ -19,7 +19,7 @@ use crate::session::{Answer, Session};
 /// Runs a COPY. A folder of this machine becomes visible when all its files are written.
 ///
 /// # Errors
-/// Where the folder holds something, and `overwrite` is not given as true; and those of
+/// Where the folder is a file, or holds something and `overwrite` is not given as true; and those of
 /// the query and the disk, which leave the folder as it was.
 pub async fn run(session: &Session, mut copy: CopyTo) -> Result<Answer> {
     let overwrite = take_overwrite(&mut copy)?;
@@ -28,6 +28,12 @@ pub async fn run(session: &Session, mut copy: CopyTo) -> Result<Answer> {
             .run_rows(LogicalPlan::Copy(with_encodings(copy)))
             .await;
     };
+    if folder.is_file() {
+        return plan_err!(
+            "COPY TO '{}': this is a file, and PARTITIONED BY writes a folder; name another",
+            copy.output_url
+        );
+    }
     if !overwrite && fs::read_dir(&folder).is_ok_and(|mut entries| entries.next().is_some()) {
         return plan_err!(
             "COPY TO '{}': the folder is not empty, and its rows would be mixed with the new ones; \

@@ -416,4 +416,17 @@ fn a_folder_is_written_once_or_replaced_whole() {
     copy(rows, "OPTIONS (overwrite perhaps)")
         .failure()
         .stderr(contains("overwrite is true or false"));
+
+    let file = scratch.path().join("mine");
+    fs::write(&file, "mine").unwrap();
+    let onto_a_file = format!(
+        "COPY ({rows}) TO '{}' STORED AS PARQUET PARTITIONED BY (subject) OPTIONS (overwrite true)",
+        file.display()
+    );
+    voxql()
+        .args(["-c", &onto_a_file])
+        .assert()
+        .failure()
+        .stderr(contains("this is a file"));
+    assert_eq!(fs::read_to_string(&file).unwrap(), "mine");
 }

@@ -147,7 +147,8 @@ pub fn closest<'a>(wanted: &str, known: impl IntoIterator<Item = &'a str>) -> Op
         .map(|(_, name)| name)
 }
 
-fn normalise(ident: &Ident) -> String {
+/// The name that an identifier means: lower case, unless it is quoted.
+pub fn normalise(ident: &Ident) -> String {
     match ident.quote_style {
         Some(_) => ident.value.clone(),
         None => ident.value.to_ascii_lowercase(),

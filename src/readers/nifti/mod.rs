@@ -1,16 +1,16 @@
 //! `read_bold`: fMRI runs stored as NIfTI, one row per volume; `nifti_header`: one row per file.
 
-mod affine;
-mod header;
+pub(super) mod affine;
+pub(super) mod header;
 mod header_table;
-mod mask;
-mod pair;
-mod raw;
-mod repetition_time;
-mod volumes;
+pub(super) mod mask;
+pub(super) mod pair;
+pub(super) mod raw;
+pub(super) mod repetition_time;
+pub(super) mod volumes;
 
 #[cfg(test)]
-mod testing;
+pub(super) mod testing;
 #[cfg(test)]
 mod tests;
 

@@ -8,7 +8,7 @@ use datafusion::execution::SessionState;
 use datafusion::sql::sqlparser::ast::{Expr, FunctionArg, FunctionArgExpr, Ident};
 use voxql_udfs::args::{Arguments, Kind, Parameters};
 use voxql_udfs::kernels::design::Drift;
-use voxql_udfs::named_arguments::closest;
+use voxql_udfs::named_arguments::{closest, normalise};
 use voxql_udfs::regressor::Settings;
 
 use super::FUNCTION;
@@ -115,10 +115,7 @@ fn by_parameter(args: &[FunctionArg]) -> Result<Vec<(&'static str, &Expr)>> {
 }
 
 fn parameter(ident: &Ident) -> Result<&'static str> {
-    let wanted = match ident.quote_style {
-        Some(_) => ident.value.clone(),
-        None => ident.value.to_lowercase(),
-    };
+    let wanted = normalise(ident);
     let known = PARAMETERS.list.iter().map(|(name, _)| *name);
     if let Some(name) = known.clone().find(|name| *name == wanted) {
         return Ok(name);

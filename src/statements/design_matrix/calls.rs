@@ -4,9 +4,11 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::parser::{CopyToSource, Statement as EngineStatement};
 use datafusion::sql::sqlparser::ast::{
-    Cte, Expr, FunctionArg, FunctionArgExpr, Ident, ObjectName, Query, TableFactor, Value, Visit,
+    Cte, Expr, FunctionArg, FunctionArgExpr, ObjectName, Query, TableFactor, Value, Visit,
     VisitMut, VisitorMut, visit_relations,
 };
+
+use voxql_udfs::named_arguments::normalise;
 
 use super::FUNCTION;
 
@@ -24,9 +26,9 @@ impl Call {
         let mut wanted = relations(query);
         let mut needed: Vec<&Cte> = Vec::new();
         for cte in self.ctes.iter().rev() {
-            let name = name_of(&cte.alias.name);
+            let name = normalise(&cte.alias.name);
             // Of two of one name the inner one, which comes later, hides the other.
-            let hidden = needed.iter().any(|n| name_of(&n.alias.name) == name);
+            let hidden = needed.iter().any(|n| normalise(&n.alias.name) == name);
             if wanted.contains(&name) && !hidden {
                 wanted.extend(relations(&cte.query));
                 needed.push(cte);
@@ -96,15 +98,8 @@ fn parts(factor: &TableFactor) -> Option<&[FunctionArg]> {
 
 fn is_ours(name: &ObjectName) -> bool {
     match name.0.as_slice() {
-        [part] => part.as_ident().map(name_of).as_deref() == Some(FUNCTION),
+        [part] => part.as_ident().map(normalise).as_deref() == Some(FUNCTION),
         _ => false,
-    }
-}
-
-fn name_of(ident: &Ident) -> String {
-    match ident.quote_style {
-        Some(_) => ident.value.clone(),
-        None => ident.value.to_lowercase(),
     }
 }
 
@@ -113,7 +108,7 @@ fn relations(query: &impl Visit) -> Vec<String> {
     let mut names = Vec::new();
     let _ = visit_relations(query, |name| {
         if let [part] = name.0.as_slice() {
-            names.extend(part.as_ident().map(name_of));
+            names.extend(part.as_ident().map(normalise));
         }
         ControlFlow::<()>::Continue(())
     });
