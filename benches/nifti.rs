@@ -8,8 +8,8 @@ use std::path::Path;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use voxql::readers::bold::Bold;
 use voxql::readers::format::{FileScan, Format, Options, Value};
-use voxql::readers::nifti::Nifti;
 
 const SHAPE: [i16; 3] = [64, 64, 40];
 const VOXELS: usize = 64 * 64 * 40;
@@ -65,12 +65,13 @@ fn write_mask(path: &Path) {
 fn scan(path: &Path, mask: Option<&Path>) -> FileScan {
     let mask = mask.map(|m| ("mask".to_owned(), Value::Text(m.display().to_string())));
     let options = Options(BTreeMap::from_iter(mask));
-    let description = Nifti.describe(vec![path.to_owned()], &options).unwrap();
+    let description = Bold.describe(vec![path.to_owned()], &options).unwrap();
     FileScan {
         path: path.to_owned(),
         options,
         schema: description.schema,
         limit: None,
+        bounds: Default::default(),
         batch_bytes: 8 << 20,
     }
 }
@@ -97,7 +98,7 @@ fn read_bold(c: &mut Criterion) {
         let scan = scan(path, mask);
         group.bench_function(name, |b| {
             b.iter(|| {
-                let rows = Nifti.open(&scan).unwrap();
+                let rows = Bold.open(&scan).unwrap();
                 rows.map(|batch| batch.unwrap().num_rows()).sum::<usize>()
             })
         });

@@ -8,6 +8,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::common::{DataFusionError, Result};
 
+use super::bounds::Bounds;
 use super::files;
 
 /// One file format as a table. Shared by the table function (`read_bold(…)`)
@@ -41,6 +42,11 @@ pub trait Format: Debug + Send + Sync {
 
     /// The named arguments, in the order in which the reference lists them.
     fn parameters(&self) -> &'static [Parameter];
+
+    /// Number columns of which [`FileScan::bounds`] says what WHERE leaves.
+    fn bounded(&self) -> &'static [&'static str] {
+        &[]
+    }
 
     /// Looks at the files' headers, once, at planning, and says which columns
     /// the table has. Blocking reads are fine: it runs off the async threads.
@@ -161,6 +167,9 @@ pub struct FileScan {
     pub schema: SchemaRef,
     /// No more rows than this are wanted.
     pub limit: Option<usize>,
+    /// What the query's conditions leave of the columns of [`Format::bounded`]; rows outside
+    /// are dropped after the scan, so leaving them out is only faster.
+    pub bounds: Bounds,
     /// Batches should stay near this many bytes, and hold at least one row.
     pub batch_bytes: usize,
 }

@@ -13,6 +13,8 @@ use datafusion::logical_expr::CreateExternalTable;
 pub mod audio;
 pub mod bids;
 pub mod bids_tree;
+pub mod bold;
+pub mod bounds;
 pub mod call;
 pub mod events;
 pub mod files;
@@ -33,7 +35,7 @@ use scan::FileTable;
 pub fn formats() -> Vec<Arc<dyn Format>> {
     vec![
         Arc::new(bids_tree::BidsTree),
-        Arc::new(nifti::Nifti),
+        Arc::new(bold::Bold),
         Arc::new(nifti::NiftiHeader),
         Arc::new(audio::Audio),
         Arc::new(mel::Mel),

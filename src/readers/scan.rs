@@ -35,6 +35,7 @@ use futures::{FutureExt, StreamExt, TryStreamExt};
 use object_store::{ObjectMeta, ObjectStore};
 
 use super::bids;
+use super::bounds::Bounds;
 use super::format::{Description, FileScan, Format, Options};
 
 /// A whole-brain row is near 1 MB, so batches are bounded in bytes.
@@ -218,9 +219,19 @@ impl TableProvider for FileTable {
         &self,
         filters: &[&Expr],
     ) -> Result<Vec<TableProviderFilterPushDown>> {
-        let answer = |filter: &&Expr| match self.is_on_keys(filter) {
-            true => TableProviderFilterPushDown::Exact,
-            false => TableProviderFilterPushDown::Unsupported,
+        let bounded = self.format.bounded();
+        let is_bound = |filter: &Expr| {
+            let mut columns = filter.column_refs().into_iter();
+            columns.any(|column| bounded.contains(&column.name()))
+        };
+        let answer = |filter: &&Expr| {
+            if self.is_on_keys(filter) {
+                TableProviderFilterPushDown::Exact
+            } else if is_bound(filter) {
+                TableProviderFilterPushDown::Inexact
+            } else {
+                TableProviderFilterPushDown::Unsupported
+            }
         };
         Ok(filters.iter().map(answer).collect())
     }
@@ -241,6 +252,7 @@ impl TableProvider for FileTable {
         let source = FormatSource {
             format: Arc::clone(&self.format),
             options: self.options.clone(),
+            bounds: Bounds::of(filters, self.format.bounded()),
             projection: SplitProjection::unprojected(&self.scan_schema),
             table_schema: self.scan_schema.clone(),
             metrics: ExecutionPlanMetricsSet::new(),
@@ -295,6 +307,7 @@ fn balance(files: Vec<PartitionedFile>, partitions: usize) -> Vec<FileGroup> {
 struct FormatSource {
     format: Arc<dyn Format>,
     options: Options,
+    bounds: Bounds,
     projection: SplitProjection,
     table_schema: TableSchema,
     metrics: ExecutionPlanMetricsSet,
@@ -312,6 +325,7 @@ impl FileSource for FormatSource {
         let opener = Opener {
             format: Arc::clone(&self.format),
             options: self.options.clone(),
+            bounds: self.bounds.clone(),
             schema: Arc::new(projected),
             limit: config.limit,
         };
@@ -343,7 +357,7 @@ impl FileSource for FormatSource {
         for (name, value) in &self.options.0 {
             write!(f, ", {name}={value:?}")?;
         }
-        Ok(())
+        write!(f, "{}", self.bounds)
     }
 
     fn supports_repartitioning(&self) -> bool {
@@ -373,6 +387,7 @@ impl FileSource for FormatSource {
 struct Opener {
     format: Arc<dyn Format>,
     options: Options,
+    bounds: Bounds,
     schema: SchemaRef,
     limit: Option<usize>,
 }
@@ -385,6 +400,7 @@ impl FileOpener for Opener {
             options: self.options.clone(),
             schema: Arc::clone(&self.schema),
             limit: self.limit,
+            bounds: self.bounds.clone(),
             batch_bytes: BATCH_BYTES,
         };
         // DataFusion opens the next file while it reads this one: decoding may

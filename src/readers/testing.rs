@@ -34,6 +34,7 @@ pub fn scan(format: &dyn Format, path: &Path, given: &[(&str, Value)]) -> Result
         options,
         schema: described.schema,
         limit: None,
+        bounds: Default::default(),
         batch_bytes: 8 << 20,
     })
 }

@@ -12,9 +12,10 @@ use datafusion::common::Result;
 
 use super::affine::{self, Affine, Origin};
 use super::header::{data_type_name, repetition_time, shortest, sizes};
+use super::pair;
 use super::raw::Raw;
 use super::volumes::header_bytes;
-use super::{leave_out_empty, pair};
+use crate::readers::files::leave_out_empty;
 use crate::readers::format::{
     BatchIterator, Description, FileScan, Format, Options, Parameter, file_error,
 };

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use datafusion::common::Result;
@@ -29,11 +30,13 @@ pub struct Volumes {
     pub header: Header,
     /// The file that has the voxels.
     path: PathBuf,
-    stream: Box<dyn Read + Send>,
-    /// Bytes of the stream that were read with the header.
-    before: u64,
-    /// Volumes read so far.
+    stream: Stream,
+    /// Bytes of the decompressed file that are behind.
+    at: u64,
+    /// Volumes read or skipped so far.
     done: usize,
+    /// Voxels of each volume, by position in the file, that are read from the disk.
+    span: Range<usize>,
     raw: Vec<u8>,
 }
 
@@ -48,7 +51,7 @@ impl Volumes {
         let mut file = Opened::open(&header_path, BUFFER_BYTES)?;
         let bytes = file.read_header(&header_path)?;
         let header = Header::parse(&header_path, &bytes)?;
-        let (path, file, before) = if header.pair {
+        let (path, file, at) = if header.pair {
             let image = pair::image_of(&header_path)?;
             let file = Opened::open(&image, BUFFER_BYTES)?;
             (image, file, 0)
@@ -66,13 +69,33 @@ impl Volumes {
         };
         file.check_length(&path, &header)?;
         Ok(Volumes {
+            span: 0..header.voxels(),
             header,
             path,
             stream: file.stream,
-            before,
+            at,
             done: 0,
             raw: vec![],
         })
+    }
+
+    /// Reads nothing but what these voxels span from a file that is not compressed. Later
+    /// reads must be of voxels among them.
+    pub fn narrow_to(&mut self, voxels: &[u32]) {
+        let first = voxels.iter().min().map_or(0, |&v| v as usize);
+        let last = voxels.iter().max().map_or(0, |&v| v as usize + 1);
+        if let Stream::Plain(_) = self.stream {
+            self.span = first..last;
+        }
+    }
+
+    /// Passes over volumes up to this one, which must not have been read: without reading
+    /// them where the file is not compressed, else without decoding them.
+    pub fn skip_to(&mut self, volume: usize) -> Result<()> {
+        let start = self.start_of(volume);
+        self.pass_to(start)?;
+        self.done = volume;
+        Ok(())
     }
 
     /// Reads the next volume and appends the values of `voxels` (positions in
@@ -82,30 +105,40 @@ impl Volumes {
     /// After the last volume it also checks the end of the file: bytes left
     /// over are a warning, a wrong gzip checksum is an error.
     pub fn read(&mut self, voxels: &[u32], values: &mut Vec<f32>) -> Result<()> {
-        if self.done == 0 {
+        let width = self.header.data_type.size_of();
+        let bytes = self.span.len() * width;
+        if self.raw.len() != bytes {
             // Zeroed pages come from the system untouched, so a damaged header
             // that claims a huge volume costs no memory.
-            self.raw = vec![0; self.header.volume_bytes()];
-            self.skip_to_voxels()?;
+            self.raw = vec![0; bytes];
         }
+        self.pass_to(self.start_of(self.done) + (self.span.start * width) as u64)?;
         if let Err(e) = self.stream.read_exact(&mut self.raw) {
             return Err(self.cut_short(&e));
         }
+        self.at += bytes as u64;
         self.done += 1;
-        decode(&self.raw, &self.header, voxels, values);
+        decode(&self.raw, self.span.start, &self.header, voxels, values);
         if self.done == self.header.volumes {
+            self.pass_to(self.start_of(self.done))?;
             self.check_end()?;
         }
         Ok(())
     }
 
-    fn skip_to_voxels(&mut self) -> Result<()> {
+    /// Where a volume's voxels begin in the decompressed file.
+    fn start_of(&self, volume: usize) -> u64 {
+        self.header.offset + self.header.volume_bytes() as u64 * volume as u64
+    }
+
+    fn pass_to(&mut self, position: u64) -> Result<()> {
         // The header's check keeps the voxels behind the header.
-        let gap = self.header.offset.saturating_sub(self.before);
-        let skipped = io::copy(&mut self.stream.by_ref().take(gap), &mut io::sink());
-        match skipped {
-            Ok(n) if n == gap => Ok(()),
-            Ok(_) => Err(self.cut_short(&ErrorKind::UnexpectedEof.into())),
+        let gap = position.saturating_sub(self.at);
+        match self.stream.skip(gap) {
+            Ok(()) => {
+                self.at += gap;
+                Ok(())
+            }
             Err(e) => Err(self.cut_short(&e)),
         }
     }
@@ -157,10 +190,42 @@ pub fn header_bytes(path: &Path) -> Result<(PathBuf, Vec<u8>)> {
     Ok((path, bytes))
 }
 
-/// A file as its content, decompressed.
+/// A file's content, decompressed.
+enum Stream {
+    Plain(BufReader<File>),
+    Gzip(Box<MultiGzDecoder<BufReader<File>>>),
+}
+
+impl Stream {
+    fn skip(&mut self, bytes: u64) -> io::Result<()> {
+        match self {
+            Self::Plain(file) => match i64::try_from(bytes) {
+                Ok(bytes) => file.seek_relative(bytes),
+                Err(_) => Err(ErrorKind::UnexpectedEof.into()),
+            },
+            Self::Gzip(stream) => {
+                let skipped = io::copy(&mut stream.take(bytes), &mut io::sink())?;
+                match skipped == bytes {
+                    true => Ok(()),
+                    false => Err(ErrorKind::UnexpectedEof.into()),
+                }
+            }
+        }
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(file) => file.read(buffer),
+            Self::Gzip(stream) => stream.read(buffer),
+        }
+    }
+}
+
+/// A file that has been opened.
 struct Opened {
-    stream: Box<dyn Read + Send>,
-    compressed: bool,
+    stream: Stream,
     /// Bytes on disk.
     length: u64,
 }
@@ -171,16 +236,11 @@ impl Opened {
         let length = file.metadata().map_err(|e| file_error(path, e))?.len();
         let mut file = BufReader::with_capacity(buffer_bytes, file);
         let start = file.fill_buf().map_err(|e| file_error(path, e))?;
-        let compressed = start.starts_with(&[0x1f, 0x8b]);
-        let stream: Box<dyn Read + Send> = match compressed {
-            true => Box::new(MultiGzDecoder::new(file)),
-            false => Box::new(file),
+        let stream = match start.starts_with(&[0x1f, 0x8b]) {
+            true => Stream::Gzip(Box::new(MultiGzDecoder::new(file))),
+            false => Stream::Plain(file),
         };
-        Ok(Opened {
-            stream,
-            compressed,
-            length,
-        })
+        Ok(Opened { stream, length })
     }
 
     /// As many bytes as the header of the file's version has, fewer if the file ends before.
@@ -201,7 +261,8 @@ impl Opened {
     /// Errors if the file cannot hold the voxels that the header says.
     fn check_length(&self, path: &Path, header: &Header) -> Result<()> {
         let (length, total) = (self.length, header.total_bytes());
-        if !self.compressed && length < total {
+        let compressed = matches!(self.stream, Stream::Gzip(_));
+        if !compressed && length < total {
             return Err(file_error(
                 path,
                 format!(
@@ -213,7 +274,7 @@ impl Opened {
                 ),
             ));
         }
-        if self.compressed && length.saturating_mul(MAX_COMPRESSION) < total {
+        if compressed && length.saturating_mul(MAX_COMPRESSION) < total {
             return Err(file_error(
                 path,
                 format!(
@@ -257,21 +318,22 @@ pub fn c_order(shape: [usize; 3], keep: impl Fn(usize) -> bool) -> Vec<u32> {
     positions
 }
 
-/// Appends the chosen voxels of one volume, as float32.
-fn decode(raw: &[u8], header: &Header, voxels: &[u32], values: &mut Vec<f32>) {
+/// Appends the chosen voxels of one volume, as float32; `raw` begins with voxel `first`.
+fn decode(raw: &[u8], first: usize, header: &Header, voxels: &[u32], values: &mut Vec<f32>) {
     macro_rules! decode_as {
-        ($type:ty) => {
+        ($type:ty) => {{
+            type T = $type;
             match (header.big_endian, header.scaling) {
-                (false, None) => gather(raw, voxels, values, |b| <$type>::from_le_bytes(b) as f32),
-                (true, None) => gather(raw, voxels, values, |b| <$type>::from_be_bytes(b) as f32),
-                (false, Some((slope, inter))) => gather(raw, voxels, values, |b| {
-                    (<$type>::from_le_bytes(b) as f64 * slope + inter) as f32
+                (false, None) => gather(raw, first, voxels, values, |b| T::from_le_bytes(b) as f32),
+                (true, None) => gather(raw, first, voxels, values, |b| T::from_be_bytes(b) as f32),
+                (false, Some((slope, inter))) => gather(raw, first, voxels, values, |b| {
+                    (T::from_le_bytes(b) as f64 * slope + inter) as f32
                 }),
-                (true, Some((slope, inter))) => gather(raw, voxels, values, |b| {
-                    (<$type>::from_be_bytes(b) as f64 * slope + inter) as f32
+                (true, Some((slope, inter))) => gather(raw, first, voxels, values, |b| {
+                    (T::from_be_bytes(b) as f64 * slope + inter) as f32
                 }),
             }
-        };
+        }};
     }
     match header.data_type {
         NiftiType::Uint8 => decode_as!(u8),
@@ -290,10 +352,15 @@ fn decode(raw: &[u8], header: &Header, voxels: &[u32], values: &mut Vec<f32>) {
 
 fn gather<const WIDTH: usize>(
     raw: &[u8],
+    first: usize,
     voxels: &[u32],
     values: &mut Vec<f32>,
     value: impl Fn([u8; WIDTH]) -> f32,
 ) {
     let (elements, _) = raw.as_chunks::<WIDTH>();
-    values.extend(voxels.iter().map(|&at| value(elements[at as usize])));
+    values.extend(
+        voxels
+            .iter()
+            .map(|&at| value(elements[at as usize - first])),
+    );
 }

@@ -4,7 +4,6 @@ use std::path::Path;
 
 use datafusion::common::{Result, plan_err};
 
-use super::header::Header;
 use crate::readers::bids::sidecar;
 use crate::readers::format::file_error;
 
@@ -22,14 +21,20 @@ pub struct RepetitionTime {
 }
 
 impl RepetitionTime {
-    /// The time of the image at `path`; `given`, seconds, has passed [`check_given`].
+    /// The time of the run of `rows` volumes at `path`; `header` is what the file itself says,
+    /// in seconds, and `given`, seconds, has passed [`check_given`].
     ///
-    /// `None` where no source has it and the image is one volume, which needs none. Errors where
+    /// `None` where no source has it and the run is one volume, which needs none. Errors where
     /// more volumes have none, and for a sidecar whose `RepetitionTime` is not a
     /// positive number or which has `VolumeTiming` (volumes at unequal times) instead.
-    pub fn of_run(path: &Path, header: &Header, given: Option<f64>) -> Result<Option<Self>> {
-        match Self::find(path, header.repetition_time, given)? {
-            None if header.volumes > 1 => Err(file_error(
+    pub fn of_run(
+        path: &Path,
+        rows: usize,
+        header: Option<f64>,
+        given: Option<f64>,
+    ) -> Result<Option<Self>> {
+        match Self::find(path, header, given)? {
+            None if rows > 1 => Err(file_error(
                 path,
                 "neither a BIDS sidecar nor the header has the repetition time; \
                  say it in seconds, such as tr => 2.0",
@@ -126,11 +131,10 @@ fn from_sidecar(path: &Path) -> Result<Option<f64>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::readers::nifti::testing::Image;
 
     /// The repetition time of a run of so many volumes with a sidecar of this text.
     fn of_run(
-        volumes: i16,
+        volumes: usize,
         text: &str,
         header: Option<f64>,
         given: Option<f64>,
@@ -138,10 +142,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("sub-1_bold.json"), text).unwrap();
         let path = dir.path().join("sub-1_bold.nii");
-        let bytes = Image::new([1, 1, 1], volumes, 0.0).header();
-        let mut image = Header::parse(&path, &bytes)?;
-        image.repetition_time = header;
-        RepetitionTime::of_run(&path, &image, given)
+        RepetitionTime::of_run(&path, volumes, header, given)
     }
 
     fn find(text: &str, header: Option<f64>, given: Option<f64>) -> Result<RepetitionTime> {
@@ -150,11 +151,9 @@ mod tests {
 
     #[test]
     fn one_volume_needs_no_time() {
-        for volumes in [0, 1] {
-            assert_eq!(of_run(volumes, "{}", None, None).unwrap(), None);
-            let given = of_run(volumes, "{}", None, Some(2.0)).unwrap();
-            assert_eq!(given.unwrap().seconds(), 2.0);
-        }
+        assert_eq!(of_run(1, "{}", None, None).unwrap(), None);
+        let given = of_run(1, "{}", None, Some(2.0)).unwrap();
+        assert_eq!(given.unwrap().seconds(), 2.0);
     }
 
     #[test]

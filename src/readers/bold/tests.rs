@@ -2,18 +2,21 @@
 
 use std::fs::{self, File};
 
-use arrow::array::AsArray;
+use arrow::array::{ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{Float32Type, Float64Type, Int64Type};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use rstest::rstest;
 use serde_json::Value as Json;
 use tempfile::TempDir;
 
-use super::testing::{Image, gzip};
 use super::*;
 use crate::readers::format::Value;
+use crate::readers::nifti::NiftiHeader;
+use crate::readers::nifti::testing::{Image, gzip};
+use crate::readers::nifti::volumes::Volumes;
 
 mod kinds;
+mod ranges;
 
 fn options(pairs: &[(&str, Value)]) -> Options {
     Options(
@@ -33,18 +36,19 @@ fn text(path: &Path) -> Value {
 }
 
 fn scan(path: &Path, options: &Options) -> Result<FileScan> {
-    let description = Nifti.describe(vec![path.to_owned()], options)?;
+    let description = Bold.describe(vec![path.to_owned()], options)?;
     Ok(FileScan {
         path: path.to_owned(),
         options: options.clone(),
         schema: description.schema,
         limit: None,
+        bounds: Default::default(),
         batch_bytes: 8 << 20,
     })
 }
 
 fn batches(scan: &FileScan) -> Result<Vec<RecordBatch>> {
-    Nifti.open(scan)?.collect()
+    Bold.open(scan)?.collect()
 }
 
 /// The rows of `bold`.
@@ -69,6 +73,11 @@ fn read(path: &Path, options: &Options) -> Result<Vec<Vec<f32>>> {
 
 fn error(path: &Path, options: &Options) -> String {
     read(path, options).unwrap_err().to_string()
+}
+
+fn ints(batch: &RecordBatch, name: &str) -> Vec<i64> {
+    let column = batch.column_by_name(name).unwrap();
+    column.as_primitive::<Int64Type>().values().to_vec()
 }
 
 fn floats(batch: &RecordBatch, name: &str) -> Vec<f64> {
@@ -286,7 +295,7 @@ fn haxby_with_its_mask() {
         .map(|run| folder.join(format!("sub001_25mm/run-{run:02}_bold_25mm.nii.gz")))
         .collect();
     let options = masked(&folder.join("sub001_25mm/brain.nii.gz"));
-    let description = Nifti.describe(runs, &options).unwrap();
+    let description = Bold.describe(runs, &options).unwrap();
     let bold = description.schema.field_with_name("bold").unwrap();
     assert!(matches!(bold.data_type(), DataType::FixedSizeList(_, _)));
     for path in description.files {
@@ -322,7 +331,7 @@ fn empty_images_are_left_out() {
 
     let dir = here();
     let whole = Image::new([2, 2, 2], 3, 2.0).write(dir.path(), "a.nii");
-    let found = Nifti.describe(vec![empty, whole.clone()], &Options::default());
+    let found = Bold.describe(vec![empty, whole.clone()], &Options::default());
     assert_eq!(found.unwrap().files, [whole]);
 }
 
@@ -453,7 +462,7 @@ fn masks_per_subject_and_lists() {
     }
     let files = vec![at.join("sub-01_bold.nii"), at.join("sub-02_bold.nii")];
     let options = masked(&at.join("sub-{subject}_mask.nii.gz"));
-    let schema = Nifti.describe(files.clone(), &options).unwrap().schema;
+    let schema = Bold.describe(files.clone(), &options).unwrap().schema;
     let bold = schema.field_with_name("bold").unwrap();
     assert!(matches!(bold.data_type(), DataType::List(_)));
     assert_eq!(bold.metadata()[MAX_LENGTH_KEY], "2");

@@ -29,9 +29,7 @@ fn either_half_names_a_pair() {
     }
     // Both halves are one image, and an .img may have something before its voxels.
     let halves = ["b.hdr", "b.img", "d.img.gz", "d.hdr"].map(|name| dir.path().join(name));
-    let described = Nifti
-        .describe(halves.to_vec(), &Options::default())
-        .unwrap();
+    let described = Bold.describe(halves.to_vec(), &Options::default()).unwrap();
     assert_eq!(described.files, [halves[0].clone(), halves[3].clone()]);
     let mut header = image.header();
     header[108..112].copy_from_slice(&16f32.to_le_bytes());
@@ -99,7 +97,7 @@ fn a_3d_image_is_a_run_of_one_volume() {
     let run = Image::new([2, 1, 2], 3, 2.0).write(at, "run.nii");
     let nullable = |files: &[&PathBuf]| {
         let files = files.iter().map(|path| (*path).clone()).collect();
-        let described = Nifti.describe(files, &Options::default()).unwrap();
+        let described = Bold.describe(files, &Options::default()).unwrap();
         described.schema.field(2).is_nullable()
     };
     assert!(nullable(&[&run, &map]));

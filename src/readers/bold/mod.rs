@@ -1,0 +1,157 @@
+//! `read_bold`: fMRI runs as tables, one row per time point.
+//!
+//! ```text
+//!   Bold          the format: arguments, columns
+//!   Request       the arguments, checked
+//!   Run           an open file, whatever its kind: rows of numbers
+//!   Batches       a run's rows as record batches
+//! ```
+
+mod batches;
+mod repetition_time;
+mod request;
+mod run;
+mod volume_run;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::common::Result;
+
+use self::batches::Batches;
+use self::repetition_time::RepetitionTime;
+use self::request::Request;
+use self::run::Run;
+use self::volume_run::Regions;
+use super::files::leave_out_empty;
+use super::format::{
+    BatchIterator, Description, FileScan, Format, Options, Parameter, ParameterKind,
+};
+use super::nifti::pair;
+
+/// Field metadata of `bold`: the `mask =>` that chose its voxels, as given.
+pub const MASK_KEY: &str = "voxql.mask";
+/// Field metadata of a `bold` whose files differ in their number of voxels: the largest.
+pub const MAX_LENGTH_KEY: &str = "voxql.max_length";
+
+/// Functional MRI in NIfTI-1 or NIfTI-2, in one file or a `.hdr`/`.img` pair, compressed or
+/// not; 4-D, or 3-D (a statistical map, a mean image), which is a run of one volume.
+///
+/// Columns, one row per volume:
+///
+/// - `tr` (Int64): the volume, from 0.
+/// - `time` (Float64): seconds from the start of the run to the start of the volume.
+/// - `repetition_time` (Float64): seconds between volumes, from the BIDS sidecar, else
+///   the header, else `tr =>`. A run of one volume needs none: NULL where no source has it.
+/// - `bold`: the values of the voxels inside the mask, or of all, scaled as the header says,
+///   in C order (z fastest), as nilearn's `apply_mask` gives them. `FixedSizeList<Float32>` where
+///   all files have as many voxels, else `List<Float32>`.
+#[derive(Debug)]
+pub struct Bold;
+
+impl Format for Bold {
+    fn function(&self) -> &'static str {
+        "read_bold"
+    }
+
+    fn stored_as(&self) -> &'static str {
+        "NIFTI"
+    }
+
+    fn description(&self) -> &'static str {
+        "NIfTI-1 and NIfTI-2 images (`.nii`, `.nii.gz`, `.hdr`/`.img` pairs, either byte order), one row per volume: `tr` (0-based), \
+         `time` (its start in seconds), `repetition_time`, and `bold`, the voxels inside the mask in nilearn's order (C order, z fastest), \
+         scaled by the header's slope and intercept. `bold` is a `FixedSizeList<Float32, N>` where all files have the same number of voxels, \
+         else a `List<Float32>`. A 3-D image, such as a statistical map, is a run of one volume: `tr` 0 at `time` 0. \
+         The path of a pair is its `.hdr` or its `.img`. \
+         The repetition time comes from the BIDS sidecar, else from the header, else from `tr`; a run of one volume needs none (NULL); \
+         where they differ, a warning names them. Empty files are left out with a warning."
+    }
+
+    fn extensions(&self) -> &'static [&'static str] {
+        &["_bold.nii.gz", "_bold.nii", "_bold.hdr", "_bold.hdr.gz"]
+    }
+
+    fn parameters(&self) -> &'static [Parameter] {
+        &[
+            Parameter {
+                name: "mask",
+                kind: ParameterKind::Text,
+                default: "all voxels",
+                description: "A 3-D NIfTI mask of the images' shape and affine; voxels that are \
+                              not 0 are read. BIDS entities in braces are taken from each file's \
+                              name: 'masks/sub-{subject}_mask.nii.gz'.",
+            },
+            Parameter {
+                name: "tr",
+                kind: ParameterKind::Float,
+                default: "from the BIDS sidecar, else the header",
+                description: "The repetition time in seconds, for files whose sidecar and header \
+                              do not have it.",
+            },
+        ]
+    }
+
+    fn bounded(&self) -> &'static [&'static str] {
+        &["tr", "time"]
+    }
+
+    fn describe(&self, files: Vec<PathBuf>, options: &Options) -> Result<Description> {
+        let request = Request::parse(options)?;
+        let files = leave_out_empty(self.function(), pair::once(files))?;
+        let mut regions = Regions::default();
+        let mut conflicts: BTreeMap<String, (&Path, usize)> = BTreeMap::new();
+        let mut lengths = vec![];
+        let mut all_timed = true;
+        for path in &files {
+            let run = Run::open(path)?;
+            let time = RepetitionTime::of_run(path, run.rows(), run.repetition_time(), request.tr)?;
+            all_timed &= time.is_some();
+            if let Some(conflict) = time.and_then(|time| time.conflict) {
+                conflicts.entry(conflict).or_insert((path, 0)).1 += 1;
+            }
+            lengths.push(run.length(&request, &mut regions)?);
+        }
+        for (conflict, (path, count)) in conflicts {
+            let more = match count {
+                1 => String::new(),
+                _ => format!(" (and {} more)", count - 1),
+            };
+            log::warn!("{}{more}: {conflict}", path.display());
+        }
+        let schema = schema(&lengths, all_timed, options.text("mask"));
+        Ok(Description { schema, files })
+    }
+
+    fn open(&self, scan: &FileScan) -> Result<BatchIterator> {
+        Ok(Box::new(Batches::open(scan)?))
+    }
+}
+
+/// `lengths` are the voxels of each file's rows; `all_timed`: all files have a repetition time.
+fn schema(lengths: &[usize], all_timed: bool, mask: Option<&str>) -> SchemaRef {
+    let item = Arc::new(Field::new_list_field(DataType::Float32, true));
+    let longest = lengths.iter().copied().max().unwrap_or(0);
+    let mut metadata = HashMap::new();
+    if let Some(mask) = mask {
+        metadata.insert(MASK_KEY.to_owned(), mask.to_owned());
+    }
+    let bold = if lengths.iter().all(|&n| n == longest) {
+        // The header's check keeps volumes within an i32.
+        DataType::FixedSizeList(item, longest as i32)
+    } else {
+        metadata.insert(MAX_LENGTH_KEY.to_owned(), longest.to_string());
+        DataType::List(item)
+    };
+    Arc::new(Schema::new(vec![
+        Field::new("tr", DataType::Int64, false),
+        Field::new("time", DataType::Float64, false),
+        Field::new("repetition_time", DataType::Float64, !all_timed),
+        Field::new("bold", bold, false).with_metadata(metadata),
+    ]))
+}
