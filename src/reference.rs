@@ -290,6 +290,7 @@ fn reader(page: &mut String, format: &dyn Format) {
         let kind = match parameter.kind {
             ParameterKind::Float => "number",
             ParameterKind::Integer => "whole number",
+            ParameterKind::IntegerOrBoolean => "whole number or boolean",
             ParameterKind::Text => "text",
             ParameterKind::Boolean => "boolean",
             ParameterKind::Floats => "number or array of numbers",

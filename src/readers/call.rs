@@ -154,6 +154,7 @@ fn scalar(function: &str, parameter: &Parameter, expr: &Expr) -> Result<Option<S
     match &value.value {
         SqlValue::Null => Ok(None),
         SqlValue::Boolean(b) if kind == ParameterKind::Boolean => Ok(Some(b.to_string())),
+        SqlValue::Boolean(b) if kind == ParameterKind::IntegerOrBoolean => Ok(Some(b.to_string())),
         SqlValue::Number(digits, _) => match kind {
             ParameterKind::Text | ParameterKind::Boolean => {
                 wrong_kind(function, parameter, &format!("{sign}{digits}"))
@@ -176,6 +177,11 @@ fn from_texts(function: &str, parameter: &Parameter, texts: &[String]) -> Result
         (ParameterKind::Texts, _) => Some(Value::Texts(texts.to_vec())),
         (ParameterKind::Float, [text]) => text.trim().parse().ok().map(Value::Float),
         (ParameterKind::Integer, [text]) => text.trim().parse().ok().map(Value::Integer),
+        (ParameterKind::IntegerOrBoolean, [text]) => match text.trim().to_lowercase().as_str() {
+            "true" => Some(Value::Integer(1)),
+            "false" => Some(Value::Integer(0)),
+            text => text.parse().ok().map(Value::Integer),
+        },
         (ParameterKind::Boolean, [text]) => {
             text.trim().to_lowercase().parse().ok().map(Value::Boolean)
         }
@@ -192,6 +198,7 @@ fn wrong_kind<T>(function: &str, parameter: &Parameter, value: &str) -> Result<T
     let wanted = match parameter.kind {
         ParameterKind::Float => "a number",
         ParameterKind::Integer => "a whole number",
+        ParameterKind::IntegerOrBoolean => "a whole number, true or false",
         ParameterKind::Text => "text",
         ParameterKind::Boolean => "true or false",
         ParameterKind::Floats => "a number or an array of numbers",

@@ -40,6 +40,12 @@ pub trait Format: Debug + Send + Sync {
         "path"
     }
 
+    /// Whether all files make one table together, as the mask that they have in common. Then
+    /// [`FileScan::files`] has them all, and there are no key columns.
+    fn reads_together(&self) -> bool {
+        false
+    }
+
     /// The named arguments, in the order in which the reference lists them.
     fn parameters(&self) -> &'static [Parameter];
 
@@ -77,6 +83,8 @@ pub struct Parameter {
 pub enum ParameterKind {
     Float,
     Integer,
+    /// A whole number; true is 1 and false 0 ([`Value::Integer`]).
+    IntegerOrBoolean,
     Text,
     Boolean,
     /// A number, or an array of numbers.
@@ -172,6 +180,19 @@ pub struct FileScan {
     pub bounds: Bounds,
     /// Batches should stay near this many bytes, and hold at least one row.
     pub batch_bytes: usize,
+}
+
+/// The option that carries the files of a format that reads them together.
+pub(super) const FILES: &str = "files";
+
+impl FileScan {
+    /// The files to read: all of them where the format reads them together.
+    pub fn files(&self) -> Vec<PathBuf> {
+        match self.options.texts(FILES) {
+            Some(files) => files.iter().map(PathBuf::from).collect(),
+            None => vec![self.path.clone()],
+        }
+    }
 }
 
 /// An error that names the file. `message` says what is wrong and what to do.

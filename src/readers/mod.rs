@@ -19,6 +19,7 @@ pub mod call;
 pub mod events;
 pub mod files;
 pub mod format;
+pub mod masks;
 pub mod mel;
 pub mod mp4;
 pub mod nifti;
@@ -37,6 +38,9 @@ pub fn formats() -> Vec<Arc<dyn Format>> {
         Arc::new(bids_tree::BidsTree),
         Arc::new(bold::Bold),
         Arc::new(nifti::NiftiHeader),
+        Arc::new(masks::EpiMasks),
+        Arc::new(masks::MultiEpiMask),
+        Arc::new(masks::IntersectMasks),
         Arc::new(audio::Audio),
         Arc::new(mel::Mel),
         Arc::new(events::Events),

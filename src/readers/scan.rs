@@ -36,7 +36,7 @@ use object_store::{ObjectMeta, ObjectStore};
 
 use super::bids;
 use super::bounds::Bounds;
-use super::format::{Description, FileScan, Format, Options};
+use super::format::{Description, FILES, FileScan, Format, Options, Value};
 
 /// A whole-brain row is near 1 MB, so batches are bounded in bytes.
 pub const BATCH_BYTES: usize = 8 << 20;
@@ -66,7 +66,7 @@ struct File {
 
 impl FileTable {
     /// Lists the files under `paths` and reads their headers. Blocks on the disk.
-    pub fn open(format: Arc<dyn Format>, paths: &[String], options: Options) -> Result<Self> {
+    pub fn open(format: Arc<dyn Format>, paths: &[String], mut options: Options) -> Result<Self> {
         let mut found = Vec::new();
         for path in paths {
             for file in format.resolve(path)? {
@@ -77,8 +77,14 @@ impl FileTable {
         }
         let Description {
             schema: columns,
-            files: kept,
+            files: mut kept,
         } = format.describe(found, &options)?;
+        if format.reads_together() {
+            // One scan reads them all: the plan's file is the first, its options name the others.
+            let all = kept.iter().map(|file| file.display().to_string()).collect();
+            options.0.insert(FILES.to_owned(), Value::Texts(all));
+            kept.truncate(1);
+        }
 
         let entities: Vec<_> = kept.iter().map(|path| bids::entities(path)).collect();
         let mut keys: Vec<&'static str> = Vec::new();
@@ -118,15 +124,19 @@ impl FileTable {
 
         // `path` is long: it stands last.
         let last = key_fields.len() - 1;
-        let schema = Schema::new_with_metadata(
-            key_fields[..last]
-                .iter()
-                .chain(columns.fields())
-                .chain(&key_fields[last..])
-                .cloned()
-                .collect::<Vec<_>>(),
-            columns.metadata().clone(),
-        );
+        let schema = if format.reads_together() {
+            columns.as_ref().clone()
+        } else {
+            Schema::new_with_metadata(
+                key_fields[..last]
+                    .iter()
+                    .chain(columns.fields())
+                    .chain(&key_fields[last..])
+                    .cloned()
+                    .collect::<Vec<_>>(),
+                columns.metadata().clone(),
+            )
+        };
         Ok(Self {
             format,
             options,
