@@ -246,9 +246,12 @@ async fn masks_have_voxels_in_common() {
     let empty = mask("empty_mask.nii", [0.0; 8]);
     let threshold = |t: f64| ("threshold", Value::Float(t));
     let apart = ("connected", Value::Boolean(false));
-    assert_eq!(count(IntersectMasks, &[&a, &b], &[apart.clone()]).await, 2);
+    assert_eq!(
+        count(IntersectMasks, &[&a, &b], std::slice::from_ref(&apart)).await,
+        2
+    );
     assert_eq!(count(IntersectMasks, &[&a, &b], &[]).await, 1);
-    let all = [threshold(0.0), apart.clone()];
+    let all = [threshold(0.0), apart];
     assert_eq!(count(IntersectMasks, &[&a, &b, &empty], &all).await, 4);
 
     let read_all = |paths: &[&PathBuf], given: &[(&str, Value)]| {

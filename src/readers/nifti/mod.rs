@@ -1,6 +1,7 @@
 //! NIfTI files: headers, affines, volumes one after the other, masks; and `nifti_header`.
 
 pub(super) mod affine;
+#[allow(dead_code, reason = "what writes images parses it")]
 pub(super) mod grid;
 pub(super) mod header;
 mod header_table;

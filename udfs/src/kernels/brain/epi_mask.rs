@@ -110,8 +110,10 @@ impl EpiMask {
         if self.exclude_zeros {
             sorted.retain(|value| *value != 0.0);
         }
-        // NaN last, as NumPy sorts.
-        sorted.sort_unstable_by(|a, b| a.is_nan().cmp(&b.is_nan()).then(a.total_cmp(b)));
+        // NaN last, as NumPy sorts: `total_cmp` puts those with a sign first.
+        let unsigned = |value: &f64| if value.is_nan() { f64::NAN } else { *value };
+        sorted.iter_mut().for_each(|value| *value = unsigned(value));
+        sorted.sort_unstable_by(f64::total_cmp);
         let n = sorted.len();
         let lower = (self.lower_cutoff * n as f64).floor() as usize;
         let upper = (self.upper_cutoff * n as f64).floor() as usize;

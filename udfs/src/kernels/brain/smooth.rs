@@ -112,24 +112,28 @@ fn filter<T: Sample>(
     };
     let radius = kernel.len() - 1;
     buffer.resize((n + 2 * radius) * width, 0.0);
+    // Rows that lie side by side are taken as one.
+    let run = if step == width { n } else { 1 };
     for block in 0..blocks {
         let start = block * block_step;
-        for (i, row) in buffer.chunks_exact_mut(width).enumerate() {
-            let at = start + step * reflect(i as isize - radius as isize, n);
-            for (to, from) in row.iter_mut().zip(&volume[at..at + width]) {
+        let mut copy = |to: usize, from: usize, rows: usize| {
+            let to = &mut buffer[to * width..][..rows * width];
+            let from = &volume[start + from * step..][..rows * width];
+            for (to, from) in to.iter_mut().zip(from) {
                 *to = (*from).into();
             }
+        };
+        for i in 0..radius {
+            let before = radius as isize - i as isize;
+            copy(i, reflect(-before, n), 1);
+            copy(radius + n + i, reflect((n + i) as isize, n), 1);
         }
-        // A row of x is one stretch of memory; otherwise each row is one.
-        let (stretches, length) = if axis == 0 { (1, n) } else { (n, width) };
-        for i in 0..stretches {
-            let at = start + step * i;
-            convolve(
-                &buffer[i * width..],
-                width,
-                kernel,
-                &mut volume[at..at + length],
-            );
+        for i in (0..n).step_by(run) {
+            copy(radius + i, i, run);
+        }
+        for i in (0..n).step_by(run) {
+            let out = &mut volume[start + i * step..][..run * width];
+            convolve(&buffer[i * width..], width, kernel, out);
         }
     }
 }
