@@ -78,6 +78,8 @@ impl Resampler {
     /// between voxels lie there whatever the rounding of the affines (nilearn leaves that to chance).
     /// Of two voxels that are as near, `Nearest` takes the one with the greater index.
     ///
+    /// A target that lies wholly outside the source is all 0 (nilearn raises an error for some of these).
+    ///
     /// Errors for affines that are singular or not finite, and grids without voxels.
     pub fn new(
         source: Shape,
