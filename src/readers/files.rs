@@ -4,6 +4,9 @@ use std::path::{Path, PathBuf};
 
 use datafusion::common::{Result, exec_err, plan_err};
 
+/// Files that one warning names.
+const MOST_NAMES: usize = 10;
+
 /// The files that `path` names, in the order of their names.
 ///
 /// * a file is itself;
@@ -38,6 +41,34 @@ pub fn resolve(path: &str, endings: &[&str]) -> Result<Vec<PathBuf>> {
         );
     }
     found.into_iter().map(absolute).collect()
+}
+
+/// The files that hold anything, with one warning for those that do not; an error if none does.
+pub fn leave_out_empty(function: &str, files: Vec<PathBuf>) -> Result<Vec<PathBuf>> {
+    let is_empty = |path: &PathBuf| std::fs::metadata(path).is_ok_and(|m| m.len() == 0);
+    let (empty, files): (Vec<_>, Vec<_>) = files.into_iter().partition(is_empty);
+    let Some(first) = empty.first() else {
+        return Ok(files);
+    };
+    if files.is_empty() {
+        return plan_err!(
+            "{function}: all {} files are empty (0 bytes), the first is {}; \
+             were the images fetched?",
+            empty.len(),
+            first.display()
+        );
+    }
+    let mut names: Vec<String> = empty.iter().map(|p| p.display().to_string()).collect();
+    if names.len() > MOST_NAMES {
+        names.truncate(MOST_NAMES);
+        names.push("…".to_owned());
+    }
+    log::warn!(
+        "left out {} empty files (0 bytes): {}",
+        empty.len(),
+        names.join(", ")
+    );
+    Ok(files)
 }
 
 /// The directory that `path` names.

@@ -25,6 +25,7 @@ pub mod subtitles;
 #[cfg(test)]
 mod testing;
 pub mod video;
+pub mod voxels;
 
 use format::{Format, Options};
 use scan::FileTable;
@@ -35,6 +36,7 @@ pub fn formats() -> Vec<Arc<dyn Format>> {
         Arc::new(bids_tree::BidsTree),
         Arc::new(nifti::Nifti),
         Arc::new(nifti::NiftiHeader),
+        Arc::new(voxels::Voxels),
         Arc::new(audio::Audio),
         Arc::new(mel::Mel),
         Arc::new(events::Events),

@@ -1,16 +1,17 @@
 //! `read_bold`: fMRI runs stored as NIfTI, one row per volume; `nifti_header`: one row per file.
 
-pub(super) mod affine;
-pub(super) mod header;
+pub(crate) mod affine;
+pub(crate) mod grid;
+pub(crate) mod header;
 mod header_table;
-pub(super) mod mask;
-pub(super) mod pair;
-pub(super) mod raw;
-pub(super) mod repetition_time;
-pub(super) mod volumes;
+pub(crate) mod mask;
+pub(crate) mod pair;
+pub(crate) mod raw;
+pub(crate) mod repetition_time;
+pub(crate) mod volumes;
 
 #[cfg(test)]
-pub(super) mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
