@@ -46,7 +46,7 @@ pub struct Staged {
 enum Output {
     Plain(BufWriter<File>),
     Gzip {
-        encoder: DeflateEncoder<BufWriter<File>>,
+        encoder: Box<DeflateEncoder<BufWriter<File>>>,
         voxels: Crc,
         length: u64,
     },
@@ -85,7 +85,7 @@ impl Staged {
             writer.write_all(&(!header).to_le_bytes())?;
             writer.write_all(&room)?;
             Output::Gzip {
-                encoder: DeflateEncoder::new(writer, Compression::fast()),
+                encoder: Box::new(DeflateEncoder::new(writer, Compression::fast())),
                 voxels: Crc::new(),
                 length: 0,
             }
