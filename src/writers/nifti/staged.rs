@@ -24,9 +24,13 @@ use tempfile::NamedTempFile;
 
 use crate::readers::format::file_error;
 
-/// Magic, deflate, no flags, no time of writing (so that the same image is the same file),
-/// compressed fast, on an unknown system.
-const GZIP_HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 255];
+/// Magic, deflate, no flags, no time of writing (so that the same image is the same file), no
+/// particular level, on an unknown system.
+const GZIP_HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
+
+/// Of zlib-rs's levels the one from which on files hardly become smaller: a float32 run of 98 MB
+/// takes 72 % of its size at level 1 (190 MB/s), 50 % at 2 (121 MB/s), and 49 % at 6 (67 MB/s).
+const LEVEL: u32 = 2;
 
 /// Bytes before the content of the first block.
 const BEFORE_BLOCK: u64 = GZIP_HEADER.len() as u64 + 5;
@@ -85,7 +89,7 @@ impl Staged {
             writer.write_all(&(!header).to_le_bytes())?;
             writer.write_all(&room)?;
             Output::Gzip {
-                encoder: Box::new(DeflateEncoder::new(writer, Compression::fast())),
+                encoder: Box::new(DeflateEncoder::new(writer, Compression::new(LEVEL))),
                 voxels: Crc::new(),
                 length: 0,
             }
