@@ -99,12 +99,6 @@ impl Volumes {
         Ok(())
     }
 
-    /// Reads the next volume as it is on disk, every voxel of it.
-    pub fn read_raw(&mut self) -> Result<&[u8]> {
-        self.read(&[], &mut vec![])?;
-        Ok(&self.raw)
-    }
-
     fn skip_to_voxels(&mut self) -> Result<()> {
         // The header's check keeps the voxels behind the header.
         let gap = self.header.offset.saturating_sub(self.before);
@@ -152,6 +146,12 @@ impl Volumes {
                 ),
             )),
         }
+    }
+
+    /// Reads the next volume as it is on disk, every voxel of it.
+    pub fn read_raw(&mut self) -> Result<&[u8]> {
+        self.read(&[], &mut vec![])?;
+        Ok(&self.raw)
     }
 }
 
