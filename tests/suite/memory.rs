@@ -150,3 +150,28 @@ fn writing_a_long_run_takes_no_more_memory() {
         "memory grows with the run: {peaks:?} MB"
     );
 }
+
+/// Each voxel's values over time, a block of voxels at a time.
+#[test]
+fn turning_a_long_run_takes_no_more_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut peaks = Vec::new();
+    for volumes in [150, 450] {
+        let run = format!("run-{volumes}_bold.nii.gz");
+        write_run(&folder.path().join(&run), volumes);
+        let sql = format!(
+            "SELECT count(*), min(array_length(bold)), sum(bold[1]) FROM read_voxels('{run}')"
+        );
+        let (peak, row) = peak_of(folder.path(), &sql);
+        assert!(row.starts_with(&format!("{VOXELS},{volumes}")), "{row}");
+        peaks.push(peak);
+    }
+    eprintln!(
+        "peak resident memory of read_voxels: {} MB for 150 volumes, {} MB for 450",
+        peaks[0], peaks[1]
+    );
+    assert!(
+        peaks[1] < peaks[0] + 60,
+        "memory grows with the run: {peaks:?} MB"
+    );
+}

@@ -19,8 +19,8 @@ use crate::readers::format::{FileScan, file_error};
 use crate::readers::nifti::grid::Grid;
 use crate::readers::nifti::volumes::c_order;
 
-/// Bytes of a row without `bold`.
-const NARROW_BYTES: usize = 64;
+/// Bytes of a row without `bold`, with keys.
+const NARROW_BYTES: usize = 256;
 
 pub struct Rows {
     path: PathBuf,
