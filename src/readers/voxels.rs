@@ -24,7 +24,9 @@ use super::nifti::header::{Header, by_times};
 use super::nifti::mask::{self, Mask};
 use super::nifti::volumes::Volumes;
 use super::nifti::{MAX_LENGTH_KEY, pair};
-use crate::writers::nifti::REPETITION_TIME_KEY;
+
+/// Field metadata of a vector over time: seconds between its elements.
+pub const REPETITION_TIME_KEY: &str = "voxql.repetition_time";
 
 /// NIfTI images, one row per voxel, in C order (z fastest), as nilearn's `apply_mask`.
 ///

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use arrow::datatypes::{DataType, Schema};
 use datafusion::common::{Result, plan_err};
 
-use super::REPETITION_TIME_KEY;
 use super::columns::{Columns, INDEX, Rows, Value};
 use super::placement::Placement;
 use super::settings::{Settings, is_time};
@@ -16,6 +15,7 @@ use crate::readers::nifti::header::{Header, by_times};
 use crate::readers::nifti::mask::{self, Mask};
 use crate::readers::nifti::raw::Raw;
 use crate::readers::nifti::volumes::{c_order, header_bytes};
+use crate::readers::voxels::REPETITION_TIME_KEY;
 
 /// Everything that writing takes, as plain data.
 #[derive(Debug, Clone)]

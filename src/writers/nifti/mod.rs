@@ -53,9 +53,6 @@ use self::sink::ImageSink;
 /// The name after `STORED AS`, in lower case.
 pub const NAME: &str = "nifti";
 
-/// Field metadata of a vector over time: seconds between its elements.
-pub const REPETITION_TIME_KEY: &str = "voxql.repetition_time";
-
 /// `STORED AS NIFTI` of COPY.
 #[derive(Debug, Default)]
 pub struct NiftiFactory;
