@@ -43,6 +43,7 @@ DROP TABLE [IF EXISTS] name;
 CREATE [OR REPLACE] VIEW name AS query;
 CREATE EXTERNAL TABLE name STORED AS format LOCATION 'path' [OPTIONS (option value, …)];
 COPY (query) TO 'path' STORED AS PARQUET [PARTITIONED BY (column, …)] [OPTIONS (overwrite true)];
+COPY (query) TO 'x.nii.gz' STORED AS NIFTI [OPTIONS (like 'image', mask 'mask', tr seconds)];
 ```
 
 Tables are Parquet files in the database directory (`--db`), each statement happens wholly
@@ -50,6 +51,33 @@ or not at all. Views and external tables keep their SQL; paths in them are relat
 the directory in which `voxql` runs. COPY into a folder (`'path/'`, or PARTITIONED BY) writes
 beside it and becomes visible when all is written; a folder that holds something is refused,
 or replaced with `overwrite true`.
+
+`STORED AS NIFTI` writes one image, `.nii` or `.nii.gz`, which appears at its place, or in place of
+the file that is there, when it is whole. The query's rows are one of two things:
+
+* **voxels**: `i`, `j`, `k` (whole numbers from 0), in any order, and at most one more column. None
+  makes a mask, 1 where there is a row; a number makes a 3-D image, a vector a 4-D one with time along
+  the vector. Voxels that no row names are 0; a voxel named twice is an error. The image is held
+  in memory while it is written.
+* **volumes**: `tr` (from 0, in any order, none twice or missing) and a vector of voxels, as `read_bold` gives them;
+  one row without `tr` makes a 3-D image. The vector's elements are the voxels inside the mask in
+  C order (nilearn's `unmask`), or all voxels without a mask. Volumes go to the file as they
+  come; those that come before their turn wait on the disk.
+
+Numbers are stored in the column's own type (integers of 8 to 64 bits, float32, float64; BOOLEAN as
+uint8), so `CAST` chooses it. A missing number is NaN, and an error in an integer image. Keys of files
+(`subject`, …, `path`), `time`, and beside a value `voxel`, `x`, `y`, `z`, may be selected and are not written.
+
+| option | default | |
+| --- | --- | --- |
+| `like` | | an image of the same grid, such as the one that was read: the shape, both forms of the affine (bit for bit, with their codes) and the unit of space are its own |
+| `mask` | the `mask =>` of `read_bold` | the 3-D mask whose voxels a row of volumes has; without `like`, the grid is the mask's |
+| `tr` | `repetition_time` of the query, else of `read_voxels`, else of `like` | seconds between volumes |
+
+Without `like` and `mask` the grid is what `i`, `j` and `k` remember in their fields' metadata, which
+`read_voxels` and the masks give them; then the sform has the affine (code 2) as nibabel writes
+a new image. Headers are NIfTI-1, or NIfTI-2 where a dimension is longer than 32,767. Units of time are
+seconds.
 
 ```sql
 CREATE [OR REPLACE] MODEL [IF NOT EXISTS] name USING srm

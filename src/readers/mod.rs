@@ -28,6 +28,7 @@ pub mod subtitles;
 #[cfg(test)]
 mod testing;
 pub mod video;
+pub mod voxels;
 
 use format::{Format, Options};
 use scan::FileTable;
@@ -41,6 +42,7 @@ pub fn formats() -> Vec<Arc<dyn Format>> {
         Arc::new(masks::EpiMasks),
         Arc::new(masks::MultiEpiMask),
         Arc::new(masks::IntersectMasks),
+        Arc::new(voxels::Voxels),
         Arc::new(audio::Audio),
         Arc::new(mel::Mel),
         Arc::new(events::Events),

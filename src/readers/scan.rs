@@ -266,6 +266,7 @@ impl TableProvider for FileTable {
             projection: SplitProjection::unprojected(&self.scan_schema),
             table_schema: self.scan_schema.clone(),
             metrics: ExecutionPlanMetricsSet::new(),
+            batch_rows: usize::MAX,
         };
         let config =
             FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), Arc::new(source))
@@ -321,6 +322,8 @@ struct FormatSource {
     projection: SplitProjection,
     table_schema: TableSchema,
     metrics: ExecutionPlanMetricsSet,
+    /// The rows of a batch that the session wants at most.
+    batch_rows: usize,
 }
 
 impl FileSource for FormatSource {
@@ -338,6 +341,7 @@ impl FileSource for FormatSource {
             bounds: self.bounds.clone(),
             schema: Arc::new(projected),
             limit: config.limit,
+            batch_rows: self.batch_rows,
         };
         ProjectionOpener::try_new(self.projection.clone(), Arc::new(opener), file_schema)
     }
@@ -346,9 +350,12 @@ impl FileSource for FormatSource {
         &self.table_schema
     }
 
-    /// Batches are bounded in bytes by the readers themselves.
-    fn with_batch_size(&self, _batch_size: usize) -> Arc<dyn FileSource> {
-        Arc::new(self.clone())
+    /// Batches are bounded in bytes by the readers themselves; see [`evenly`].
+    fn with_batch_size(&self, batch_size: usize) -> Arc<dyn FileSource> {
+        Arc::new(Self {
+            batch_rows: batch_size,
+            ..self.clone()
+        })
     }
 
     fn projection(&self) -> Option<&ProjectionExprs> {
@@ -400,6 +407,7 @@ struct Opener {
     bounds: Bounds,
     schema: SchemaRef,
     limit: Option<usize>,
+    batch_rows: usize,
 }
 
 impl FileOpener for Opener {
@@ -415,7 +423,9 @@ impl FileOpener for Opener {
         };
         // DataFusion opens the next file while it reads this one: decoding may
         // only start when the first batch is asked for, or memory doubles.
-        let start = async move { Ok::<_, datafusion::error::DataFusionError>(read(format, scan)) };
+        let rows = self.batch_rows;
+        let start =
+            async move { Ok::<_, datafusion::error::DataFusionError>(read(format, scan, rows)) };
         Ok(async move { Ok(futures::stream::once(start).try_flatten().boxed()) }.boxed())
     }
 }
@@ -434,17 +444,62 @@ fn path_of(file: &PartitionedFile) -> Result<PathBuf> {
 fn read(
     format: Arc<dyn Format>,
     scan: FileScan,
+    batch_rows: usize,
 ) -> datafusion::physical_plan::SendableRecordBatchStream {
     let mut builder = RecordBatchReceiverStream::builder(Arc::clone(&scan.schema), 1);
     let batches = builder.tx();
     builder.spawn_blocking(move || {
         for batch in format.open(&scan)? {
-            let failed = batch.is_err();
-            if batches.blocking_send(batch).is_err() || failed {
-                break;
+            for piece in evenly(batch?, batch_rows) {
+                if batches.blocking_send(Ok(piece)).is_err() {
+                    return Ok(());
+                }
             }
         }
         Ok(())
     });
     builder.build()
+}
+
+/// The batch in pieces of at most `most` rows, all of about the same size.
+///
+/// DataFusion would cut off full batches and leave a rest. A rest of a few rows keeps all of
+/// its batch's memory, and where rests and full batches go to two partitions by turns, one of
+/// the partitions collects rests, and their memory, until they are a batch.
+fn evenly(batch: RecordBatch, most: usize) -> impl Iterator<Item = RecordBatch> {
+    let rows = batch.num_rows();
+    let pieces = rows.div_ceil(most.max(1)).max(1);
+    let size = rows.div_ceil(pieces).max(1);
+    let starts = (0..pieces).map(move |piece| (piece * size).min(rows));
+    starts.map(move |start| batch.slice(start, size.min(rows - start)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{AsArray, Int64Array};
+    use arrow::datatypes::Int64Type;
+
+    #[test]
+    fn batches_are_cut_evenly() {
+        for (rows, most, sizes) in [
+            (0, 5, vec![0]),
+            (5, 5, vec![5]),
+            (6, 5, vec![3, 3]),
+            (11, 5, vec![4, 4, 3]),
+            (3, 1, vec![1, 1, 1]),
+            (3, usize::MAX, vec![3]),
+        ] {
+            let numbers = Arc::new(Int64Array::from_iter_values(0..rows));
+            let batch = RecordBatch::try_from_iter([("n", numbers as ArrayRef)]).unwrap();
+            let pieces: Vec<_> = evenly(batch, most).collect();
+            let got: Vec<_> = pieces.iter().map(RecordBatch::num_rows).collect();
+            assert_eq!(got, sizes);
+            let all = pieces.iter().flat_map(|piece| {
+                let values = piece.column(0).as_primitive::<Int64Type>().values();
+                values.iter().copied().collect::<Vec<_>>()
+            });
+            assert!(all.eq(0..rows));
+        }
+    }
 }
