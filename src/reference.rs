@@ -7,7 +7,10 @@ use datafusion::execution::FunctionRegistry;
 use datafusion::logical_expr::Documentation;
 use datafusion::prelude::SessionContext;
 
-use crate::readers::{self, format::Format, format::ParameterKind};
+use crate::readers;
+use crate::readers::bids::arguments;
+use crate::readers::call::usage;
+use crate::readers::format::{BidsUse, Format, ParameterKind};
 
 /// The sections of functions, in the order of the reference.
 const SECTIONS: [&str; 8] = [
@@ -264,7 +267,7 @@ CREATE EXTERNAL TABLE bold STORED AS NIFTI LOCATION 'ds/' OPTIONS (mask 'mask.ni
 The entities of BIDS file names are columns: `subject`, `session`, `task`, `run` always,
 others (`space`, `desc`, …) where a name has them, and `path`. They are strings as
 written (`01`, never 1), and NULL for files with other names. A condition on them decides
-which files are opened; columns that are not asked for are not decoded; LIMIT stops early;
+which files are read; columns that are not asked for are not decoded; LIMIT stops early;
 files are read in parallel.
 
 ";
@@ -273,20 +276,20 @@ fn reader(page: &mut String, format: &dyn Format) {
     let function = format.function();
     put(
         page,
-        format_args!("### `{function}`\n\n```sql\n{function}('path'"),
+        format_args!("### `{function}`\n\n```sql\n{}", usage(format)),
     );
-    for parameter in format.parameters() {
-        put(page, format_args!(", {} => …", parameter.name));
-    }
     put(
         page,
-        format_args!(")\nSTORED AS {}\n```\n\n", format.stored_as()),
+        format_args!("\nSTORED AS {}\n```\n\n", format.stored_as()),
     );
     put(page, format_args!("{}\n\n", format.description()));
-    if !format.parameters().is_empty() {
+    let knows_bids = format.bids() != BidsUse::Nothing;
+    let has_options = knows_bids || !format.parameters().is_empty();
+    if has_options {
         page.push_str("| option | type | default | |\n| --- | --- | --- | --- |\n");
     }
-    for parameter in format.parameters() {
+    let of_bids = knows_bids.then_some(&arguments::DERIVATIVES);
+    for parameter in format.parameters().iter().chain(of_bids) {
         let kind = match parameter.kind {
             ParameterKind::Float => "number",
             ParameterKind::Integer => "whole number",
@@ -301,7 +304,17 @@ fn reader(page: &mut String, format: &dyn Format) {
             format_args!("| `{}` | {kind} | {} | {} |\n", cells.0, cells.1, cells.2),
         );
     }
-    if !format.parameters().is_empty() {
+    if knows_bids {
+        put(
+            page,
+            format_args!(
+                "| {} | text or array of texts | all | {} |\n",
+                arguments::NAMES,
+                arguments::DESCRIPTION
+            ),
+        );
+    }
+    if has_options {
         page.push('\n');
     }
     let endings: Vec<_> = format

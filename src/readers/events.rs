@@ -14,7 +14,9 @@ use csv::ByteRecord;
 use datafusion::common::{Result, exec_err};
 
 use super::bids::{ENTITIES, entities};
-use super::format::{BatchIterator, Description, FileScan, Format, Options, Parameter, file_error};
+use super::format::{
+    BatchIterator, BidsUse, Description, FileScan, Format, Options, Parameter, file_error,
+};
 
 /// Tab-separated events as BIDS has them.
 ///
@@ -54,6 +56,10 @@ impl Format for Events {
 
     fn extensions(&self) -> &'static [&'static str] {
         &["_events.tsv"]
+    }
+
+    fn bids(&self) -> BidsUse {
+        BidsUse::Events
     }
 
     fn parameters(&self) -> &'static [Parameter] {

@@ -34,7 +34,8 @@ use self::mask::Mask;
 use self::repetition_time::{RepetitionTime, check_given};
 use self::volumes::{Volumes, c_order};
 use super::format::{
-    BatchIterator, Description, FileScan, Format, Options, Parameter, ParameterKind, file_error,
+    BatchIterator, BidsUse, Description, FileScan, Format, Options, Parameter, ParameterKind,
+    file_error,
 };
 
 /// Field metadata of `bold`: the `mask =>` that chose its voxels, as given.
@@ -84,6 +85,10 @@ impl Format for Nifti {
 
     fn extensions(&self) -> &'static [&'static str] {
         &["_bold.nii.gz", "_bold.nii", "_bold.hdr", "_bold.hdr.gz"]
+    }
+
+    fn bids(&self) -> BidsUse {
+        BidsUse::Runs
     }
 
     fn parameters(&self) -> &'static [Parameter] {
