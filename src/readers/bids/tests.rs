@@ -66,7 +66,7 @@ fn derivatives_are_read_when_asked_for_or_given() {
     let root = fmriprep();
     let yes = ("derivatives", Value::Boolean(true));
     let derivative = root.path().join("derivatives/fmriprep");
-    let of_root = names(&Nifti, root.path(), &[yes.clone()]);
+    let of_root = names(&Nifti, root.path(), std::slice::from_ref(&yes));
     let of_derivative = names(&Nifti, &derivative, &[]);
     // 13 of sub-01's session A, 3 echoes, 2 of sub-02: no surfaces, no references, no figures.
     assert_eq!(of_derivative.len(), 18);
@@ -162,6 +162,39 @@ fn a_directory_outside_of_data_sets_is_searched_as_it_was() {
     let given = [("run", texts(&["02"]))];
     assert_eq!(names(&Nifti, root.path(), &given), ["sub-1_run-2_bold.nii"]);
     assert_eq!(names(&Events, root.path(), &[]).len(), 2);
+}
+
+#[cfg(unix)]
+#[test]
+fn links_keep_their_names_and_count_once() {
+    use std::os::unix::fs::symlink;
+    let root = files(&[
+        ("ds/dataset_description.json", "{}"),
+        ("ds/task-x_events.tsv", "onset\tduration\n"),
+        ("store/abc/func/sub-1_task-x_bold.nii", "x"),
+        ("store/key", "x"),
+    ]);
+    let at = |name: &str| root.path().join(name);
+    symlink(at("store/abc"), at("ds/sub-1")).unwrap();
+    symlink(at("store/abc"), at("ds/sub-1-again")).unwrap();
+    symlink("..", at("store/abc/func/up")).unwrap();
+    symlink(at("store/key"), at("store/abc/func/sub-1_task-y_bold.nii")).unwrap();
+    let read = found(&Nifti, &at("ds"), &Options::default()).files;
+    let real = root.path().canonicalize().unwrap();
+    let under = |file: &search::Listed| file.path.strip_prefix(&real).unwrap().to_owned();
+    assert_eq!(
+        read.iter().map(under).collect::<Vec<_>>(),
+        [
+            Path::new("ds/sub-1/func/sub-1_task-x_bold.nii"),
+            Path::new("ds/sub-1/func/sub-1_task-y_bold.nii"),
+        ]
+    );
+    let own = Pairs::default().events(&read[0].path).unwrap().own;
+    assert_eq!(paired(own), "task-x_events.tsv");
+    assert_eq!(
+        found(&Events, &at("ds"), &Options::default()).files.len(),
+        1
+    );
 }
 
 #[test]

@@ -80,7 +80,9 @@ impl Format for Nifti {
          else a `List<Float32>`. A 3-D image, such as a statistical map, is a run of one volume: `tr` 0 at `time` 0. \
          The path of a pair is its `.hdr` or its `.img`. \
          The repetition time comes from the BIDS sidecar, else from the header, else from `tr`; a run of one volume needs none (NULL); \
-         where they differ, a warning names them. Empty files are left out with a warning."
+         where they differ, a warning names them. Empty files are left out with a warning. \
+         In a BIDS data set, `mask_path`, `events_path` and `confounds_path` are the files that belong to the run. The headers of all files \
+         that the arguments leave are read when the query is planned, and only the runs that a condition on keys leaves when it runs."
     }
 
     fn extensions(&self) -> &'static [&'static str] {
