@@ -35,7 +35,7 @@ use datafusion_datasource::projection::{ProjectionOpener, SplitProjection};
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use object_store::{ObjectMeta, ObjectStore};
 
-use super::bids::pairs::Pairs;
+use super::bids::pairs::{PAIRED, Pairs};
 use super::bids::{self, search};
 use super::format::{BidsUse, Description, FileScan, Format, Options};
 
@@ -44,9 +44,6 @@ pub const BATCH_BYTES: usize = 8 << 20;
 
 /// These keys are columns of every table of files, whether or not the names have them.
 const USUAL_KEYS: [&str; 4] = ["subject", "session", "task", "run"];
-
-/// Keys of runs in a BIDS data set, from names alone: files that belong to them.
-const PAIRED: [&str; 3] = ["mask_path", "events_path", "confounds_path"];
 
 /// Files of one format as a table.
 #[derive(Debug)]
@@ -106,19 +103,9 @@ impl FileTable {
             let mut values: Vec<_> = keys.iter().map(value).collect();
             let mut ambiguous = vec![];
             if let Some(pairs) = &mut pairs {
-                let paired = [
-                    pairs.brain_mask(&file.path),
-                    pairs.events(&file.path).map(|events| events.own),
-                    pairs.confounds(&file.path),
-                ];
-                for (column, path) in PAIRED.into_iter().zip(paired) {
-                    // Two that fit are an error for who asks for them, not for who reads voxels.
-                    let path = path.unwrap_or_else(|error| {
-                        ambiguous.push((column, error.strip_backtrace()));
-                        None
-                    });
-                    values.push(path.map(|path| path.display().to_string()));
-                }
+                let paired = pairs.columns(&file.path);
+                values.extend(paired.paths);
+                ambiguous = paired.ambiguous;
             }
             values.push(Some(file.path.display().to_string()));
             files.push(File {

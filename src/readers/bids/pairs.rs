@@ -19,6 +19,9 @@ pub const RUN: [&str; 11] = [
     "sub", "ses", "sample", "task", "acq", "ce", "trc", "rec", "dir", "run", "mod",
 ];
 
+/// Columns of runs in a BIDS data set.
+pub const PAIRED: [&str; 3] = ["mask_path", "events_path", "confounds_path"];
+
 /// Entities that one mask or one table of confounds may be for all values of.
 const MERGED: [&str; 3] = ["echo", "part", "hemi"];
 
@@ -41,12 +44,37 @@ pub struct Events {
     pub all: Vec<PathBuf>,
 }
 
+/// What [`PAIRED`] has of a run.
+#[derive(Debug, Default)]
+pub struct Paired {
+    pub paths: [Option<String>; 3],
+    /// Columns that are NULL because two files fit, and the error that says so: it is for who
+    /// asks for them, not for who reads voxels.
+    pub ambiguous: Vec<(&'static str, String)>,
+}
+
 /// The brain mask of an image, `None` where there is none: see [`Pairs::brain_mask`].
 pub fn brain_mask(path: &Path) -> Result<Option<PathBuf>> {
     Pairs::default().brain_mask(path)
 }
 
 impl Pairs {
+    pub fn columns(&mut self, path: &Path) -> Paired {
+        let found = [
+            self.brain_mask(path),
+            self.events(path).map(|events| events.own),
+            self.confounds(path),
+        ];
+        let mut paired = Paired::default();
+        for ((column, found), into) in PAIRED.into_iter().zip(found).zip(&mut paired.paths) {
+            match found {
+                Ok(path) => *into = path.map(|path| path.display().to_string()),
+                Err(error) => paired.ambiguous.push((column, error.message().into_owned())),
+            }
+        }
+        paired
+    }
+
     /// `*_desc-brain_mask.nii[.gz]` in the image's directory, of the same subject, session, task, run,
     /// space, resolution, density and so on. `echo`, `part` and `hemi` may be missing in its name.
     ///

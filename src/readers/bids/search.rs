@@ -10,7 +10,7 @@ use super::arguments::{DERIVATIVES, Wanted};
 use super::data_set::{ancestors_within, is_root};
 use super::name::{ENTITIES, Name, entities};
 use super::pairs::{Pairs, RUN};
-use super::walk::{Bounds, Kind, Walk};
+use super::walk::{Kind, Scope, Walk};
 use crate::readers::files;
 use crate::readers::format::{BidsUse, Format, Options, file_error};
 
@@ -57,17 +57,17 @@ pub struct Found {
 /// [`files::resolve`].
 pub fn list(format: &dyn Format, paths: &[String], options: &Options) -> Result<Found> {
     let wanted = Wanted::of(format, options);
-    let bounds = Bounds {
+    let scope = Scope {
         without_derivatives: !options.boolean(DERIVATIVES.name).unwrap_or(false),
         subjects: wanted.subjects().map(<[String]>::to_vec),
     };
-    let mut found = list_within(format, paths, &bounds)?;
+    let mut found = list_within(format, paths, &scope)?;
     found.files.retain(|file| wanted.contains(file));
     if found.files.is_empty() && !wanted.is_empty() {
         // For the error, the other subjects too.
-        let all = Bounds {
+        let all = Scope {
             subjects: None,
-            ..bounds
+            ..scope
         };
         let all = list_within(format, paths, &all)?;
         wanted.check(format.function(), &all.files)?;
@@ -75,7 +75,7 @@ pub fn list(format: &dyn Format, paths: &[String], options: &Options) -> Result<
     Ok(found)
 }
 
-fn list_within(format: &dyn Format, paths: &[String], bounds: &Bounds) -> Result<Found> {
+fn list_within(format: &dyn Format, paths: &[String], scope: &Scope) -> Result<Found> {
     let mut seen = HashSet::new();
     let mut found = Found {
         files: vec![],
@@ -85,7 +85,7 @@ fn list_within(format: &dyn Format, paths: &[String], bounds: &Bounds) -> Result
         let listed = match data_set_directory(format, path)? {
             Some(directory) => {
                 found.in_data_set = true;
-                search(format, path, &directory, bounds)?
+                search(format, path, &directory, scope)?
             }
             None => {
                 let files = format.resolve(path)?.into_iter();
@@ -112,17 +112,12 @@ fn data_set_directory(format: &dyn Format, path: &str) -> Result<Option<PathBuf>
     Ok(is_in_one.then_some(directory))
 }
 
-fn search(
-    format: &dyn Format,
-    path: &str,
-    directory: &Path,
-    bounds: &Bounds,
-) -> Result<Vec<Listed>> {
+fn search(format: &dyn Format, path: &str, directory: &Path, scope: &Scope) -> Result<Vec<Listed>> {
     let endings = format.extensions();
     let with_runs = format.bids() == BidsUse::Events;
     let (mut found, mut runs) = (vec![], vec![]);
     let mut seen = HashSet::new();
-    let mut walk = Walk::new(directory, bounds.clone())?;
+    let mut walk = Walk::new(directory, scope.clone())?;
     while let Some(file) = walk.next() {
         let name = file.name.to_lowercase();
         let is_wanted = endings.iter().any(|ending| name.ends_with(ending));
@@ -149,8 +144,8 @@ fn search(
         false => found.into_iter().map(Listed::new).collect(),
     };
     // Where only some subjects were looked at, `list` says what there is.
-    if listed.is_empty() && bounds.subjects.is_none() {
-        let hint = match bounds.without_derivatives && directory.join("derivatives").is_dir() {
+    if listed.is_empty() && scope.subjects.is_none() {
+        let hint = match scope.without_derivatives && directory.join("derivatives").is_dir() {
             true => "; derivatives are left out, derivatives => true searches them too",
             false => "",
         };

@@ -39,7 +39,7 @@ pub enum Kind {
 
 /// What of a tree is left out besides what never belongs to it.
 #[derive(Debug, Clone, Default)]
-pub struct Bounds {
+pub struct Scope {
     /// The `derivatives` of raw data sets.
     pub without_derivatives: bool,
     /// Directories of other subjects than these.
@@ -52,7 +52,7 @@ pub struct Walk {
     above: Vec<Level>,
     /// The directories from the root to where the walk is.
     inside: Vec<Directory>,
-    bounds: Bounds,
+    scope: Scope,
 }
 
 struct Directory {
@@ -68,11 +68,11 @@ pub type Entry = (String, fs::FileType);
 
 impl Walk {
     /// `root` is an absolute path without links.
-    pub fn new(root: &Path, bounds: Bounds) -> Result<Self> {
+    pub fn new(root: &Path, scope: Scope) -> Result<Self> {
         let mut walk = Self {
             above: above(root)?,
             inside: vec![],
-            bounds,
+            scope,
         };
         walk.enter(root.to_path_buf(), root.to_path_buf())
             .map_err(|e| file_error(root, e))?;
@@ -148,7 +148,7 @@ impl Iterator for Walk {
             if (is_root || here.level.is_data_set) && NOT_BIDS.contains(&name.as_str()) {
                 continue;
             }
-            if self.bounds.exclude(here, &name) {
+            if self.scope.exclude(here, &name) {
                 continue;
             }
             if path.is_symlink() {
@@ -168,7 +168,7 @@ impl Iterator for Walk {
     }
 }
 
-impl Bounds {
+impl Scope {
     fn exclude(&self, within: &Directory, name: &str) -> bool {
         if let (Some(wanted), Some(subject)) = (&self.subjects, name.strip_prefix("sub-")) {
             return !wanted.iter().any(|w| w == subject);

@@ -16,7 +16,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::{Result, exec_err};
 
 use super::bids::ENTITIES;
-use super::bids::walk::{Bounds, Walk};
+use super::bids::walk::{Scope, Walk};
 use super::files;
 use super::format::{BatchIterator, Description, FileScan, Format, Options, Parameter};
 
@@ -105,7 +105,7 @@ impl Format for BidsTree {
             columns.push(What::of(field.name())?);
         }
         Ok(Box::new(Batches {
-            walk: Walk::new(&scan.path, Bounds::default())?,
+            walk: Walk::new(&scan.path, Scope::default())?,
             columns,
             schema: Arc::clone(&scan.schema),
             left: scan.limit.unwrap_or(usize::MAX),
