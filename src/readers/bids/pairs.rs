@@ -69,7 +69,9 @@ impl Pairs {
         for ((column, found), into) in PAIRED.into_iter().zip(found).zip(&mut paired.paths) {
             match found {
                 Ok(path) => *into = path.map(|path| path.display().to_string()),
-                Err(error) => paired.ambiguous.push((column, error.message().into_owned())),
+                Err(error) => paired
+                    .ambiguous
+                    .push((column, error.message().into_owned())),
             }
         }
         paired

@@ -1,6 +1,7 @@
 //! Which files of a made tree are read, and what is paired.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::pairs::Pairs;
 use super::search::{Found, list};
@@ -8,10 +9,13 @@ use super::testing::{files, fmriprep};
 use super::*;
 use crate::readers::events::Events;
 use crate::readers::format::{Format, Options, Value};
-use crate::readers::nifti::Nifti;
 use crate::readers::testing::options;
 
 mod sql;
+
+fn bold() -> Arc<dyn Format> {
+    crate::readers::by_function("read_bold").unwrap()
+}
 
 fn texts(values: &[&str]) -> Value {
     Value::Texts(values.iter().map(|v| (*v).to_owned()).collect())
@@ -58,7 +62,7 @@ fn a_raw_root_is_searched_without_derivatives_and_in_the_order_of_runs() {
         ]
         .map(String::from),
     );
-    assert_eq!(names(&Nifti, root.path(), &[]), wanted);
+    assert_eq!(names(&*bold(), root.path(), &[]), wanted);
 }
 
 #[test]
@@ -66,8 +70,8 @@ fn derivatives_are_read_when_asked_for_or_given() {
     let root = fmriprep();
     let yes = ("derivatives", Value::Boolean(true));
     let derivative = root.path().join("derivatives/fmriprep");
-    let of_root = names(&Nifti, root.path(), std::slice::from_ref(&yes));
-    let of_derivative = names(&Nifti, &derivative, &[]);
+    let of_root = names(&*bold(), root.path(), std::slice::from_ref(&yes));
+    let of_derivative = names(&*bold(), &derivative, &[]);
     // 13 of sub-01's session A, 3 echoes, 2 of sub-02: no surfaces, no references, no figures.
     assert_eq!(of_derivative.len(), 18);
     assert!(
@@ -79,7 +83,7 @@ fn derivatives_are_read_when_asked_for_or_given() {
     let mni = ("space", texts(&["MNI152NLin2009cAsym"]));
     let first = "sub-01_ses-A_task-movie_run-1_space-MNI152NLin2009cAsym";
     assert_eq!(
-        names(&Nifti, root.path(), &[yes, mni.clone()]),
+        names(&*bold(), root.path(), &[yes, mni.clone()]),
         [
             format!("{first}_desc-preproc_bold.nii.gz"),
             format!("{first}_res-2_desc-preproc_bold.nii.gz")
@@ -87,7 +91,7 @@ fn derivatives_are_read_when_asked_for_or_given() {
     );
     let of_resolution = [mni, ("resolution", texts(&["2"]))];
     assert_eq!(
-        names(&Nifti, &derivative, &of_resolution),
+        names(&*bold(), &derivative, &of_resolution),
         [format!("{first}_res-2_desc-preproc_bold.nii.gz")]
     );
 }
@@ -97,7 +101,7 @@ fn indices_are_numbers_and_other_entities_text() {
     let root = fmriprep();
     let runs = |subject: &str, run: &str| {
         let given = [("subject", texts(&[subject])), ("run", texts(&[run]))];
-        names(&Nifti, root.path(), &given)
+        names(&*bold(), root.path(), &given)
     };
     let first = "sub-02_task-movie_run-01_bold.nii.gz";
     assert_eq!(runs("02", "1"), [first]);
@@ -107,7 +111,7 @@ fn indices_are_numbers_and_other_entities_text() {
         ["sub-01_ses-A_task-movie_run-10_bold.nii.gz"]
     );
     let given = options(&[("subject", texts(&["2"]))]);
-    let message = error(&Nifti, root.path(), &given);
+    let message = error(&*bold(), root.path(), &given);
     assert!(
         message.contains("no file with subject 2; the values of subject here: 01, 02, 03, 04"),
         "{message}"
@@ -116,13 +120,13 @@ fn indices_are_numbers_and_other_entities_text() {
         ("task", texts(&["rest"])),
         ("subject", texts(&["04", "02"])),
     ];
-    assert_eq!(names(&Nifti, root.path(), &several).len(), 2);
+    assert_eq!(names(&*bold(), root.path(), &several).len(), 2);
 }
 
 #[test]
 fn where_nothing_is_left_the_error_says_what_there_is() {
     let root = fmriprep();
-    let message = |given: &[(&str, Value)]| error(&Nifti, root.path(), &options(given));
+    let message = |given: &[(&str, Value)]| error(&*bold(), root.path(), &options(given));
     let of_two = ("subject", texts(&["02"]));
     let text = message(&[of_two.clone(), ("task", texts(&["nback", "stroop"]))]);
     assert!(
@@ -135,13 +139,13 @@ fn where_nothing_is_left_the_error_says_what_there_is() {
     let text = message(&[of_two, ("space", texts(&["T1w"]))]);
     assert!(text.contains("no name here has a space"), "{text}");
     let empty = root.path().join("derivatives/freesurfer");
-    let text = error(&Nifti, &empty, &Options::default());
+    let text = error(&*bold(), &empty, &Options::default());
     assert!(text.contains("ending in _bold.nii.gz"), "{text}");
     let only_derived = files(&[
         ("dataset_description.json", "{}"),
         ("derivatives/a/sub-1_bold.nii", "x"),
     ]);
-    let text = error(&Nifti, only_derived.path(), &Options::default());
+    let text = error(&*bold(), only_derived.path(), &Options::default());
     assert!(
         text.contains("derivatives => true searches them too"),
         "{text}"
@@ -156,11 +160,14 @@ fn a_directory_outside_of_data_sets_is_searched_as_it_was() {
         ("a/sub-1_run-9_events.tsv", "x"),
         ("a/run-9_events.tsv", "x"),
     ]);
-    let read = found(&Nifti, root.path(), &Options::default());
+    let read = found(&*bold(), root.path(), &Options::default());
     assert!(!read.in_data_set);
     assert_eq!(read.files.len(), 2);
     let given = [("run", texts(&["02"]))];
-    assert_eq!(names(&Nifti, root.path(), &given), ["sub-1_run-2_bold.nii"]);
+    assert_eq!(
+        names(&*bold(), root.path(), &given),
+        ["sub-1_run-2_bold.nii"]
+    );
     assert_eq!(names(&Events, root.path(), &[]).len(), 2);
 }
 
@@ -179,7 +186,7 @@ fn links_keep_their_names_and_count_once() {
     symlink(at("store/abc"), at("ds/sub-1-again")).unwrap();
     symlink("..", at("store/abc/func/up")).unwrap();
     symlink(at("store/key"), at("store/abc/func/sub-1_task-y_bold.nii")).unwrap();
-    let read = found(&Nifti, &at("ds"), &Options::default()).files;
+    let read = found(&*bold(), &at("ds"), &Options::default()).files;
     let real = root.path().canonicalize().unwrap();
     let under = |file: &search::Listed| file.path.strip_prefix(&real).unwrap().to_owned();
     assert_eq!(
