@@ -7,7 +7,10 @@ use datafusion::execution::FunctionRegistry;
 use datafusion::logical_expr::Documentation;
 use datafusion::prelude::SessionContext;
 
-use crate::readers::{self, format::Format, format::ParameterKind};
+use crate::readers;
+use crate::readers::bids::arguments;
+use crate::readers::call::usage;
+use crate::readers::format::{BidsUse, Format, ParameterKind};
 
 /// The sections of functions, in the order of the reference.
 const SECTIONS: [&str; 8] = [
@@ -292,8 +295,36 @@ CREATE EXTERNAL TABLE bold STORED AS NIFTI LOCATION 'ds/' OPTIONS (mask 'mask.ni
 The entities of BIDS file names are columns: `subject`, `session`, `task`, `run` always,
 others (`space`, `desc`, …) where a name has them, and `path`. They are strings as
 written (`01`, never 1), and NULL for files with other names. A condition on them decides
-which files are opened; columns that are not asked for are not decoded; LIMIT stops early;
+which files are read; columns that are not asked for are not decoded; LIMIT stops early;
 files are read in parallel.
+
+`read_bold` and `read_events` know BIDS data sets, raw or derivatives. Where the path is
+the directory of one (a `dataset_description.json` is in it or above it), hidden files, `sourcedata`,
+`code` and the `derivatives` of a raw data set are left out; `derivatives => true` searches those too,
+and a path within a derivative is searched as it is. Every entity is an argument by
+its column's name, a text or an array of texts, for any kind of path:
+
+```sql
+SELECT * FROM read_bold('ds/derivatives/fmriprep', subject => ['01', '02'], run => 1, space => 'T1w');
+SELECT bold.run, bold.tr, events.trial_type
+FROM read_bold('ds/', task => 'rest') AS bold
+JOIN read_events('ds/', task => 'rest') AS events USING (subject, session, task, run);
+```
+
+(Leave out of `USING` what your names do not have: NULL joins nothing.)
+
+Arguments choose before any header is read, conditions after: of a large data set, say
+with arguments which part you mean. In a data set `read_bold` has three more columns, from names alone, NULL where there is no
+such file:
+
+- `mask_path`: the `desc-brain_mask` beside the run, of its space and resolution;
+- `events_path`: the nearest `events.tsv` whose entities are among the run's, from its directory up to
+  the root of the raw data set, which for a derivative is the one that it lies in (or `sourcedata/raw`, or the only one beside `derivatives`);
+- `confounds_path`: the `desc-confounds_timeseries.tsv` (once `_regressors.tsv`) beside a derivative's run; for a raw run, of `derivatives/fmriprep*` if
+  there is one such pipeline.
+
+Where two files fit equally, asking for that column is an error that names both. Runs and other indices pair whether or not they are padded
+(`run-1`, `run-01`).
 
 ";
 
@@ -301,20 +332,20 @@ fn reader(page: &mut String, format: &dyn Format) {
     let function = format.function();
     put(
         page,
-        format_args!("### `{function}`\n\n```sql\n{function}('path'"),
+        format_args!("### `{function}`\n\n```sql\n{}", usage(format)),
     );
-    for parameter in format.parameters() {
-        put(page, format_args!(", {} => …", parameter.name));
-    }
     put(
         page,
-        format_args!(")\nSTORED AS {}\n```\n\n", format.stored_as()),
+        format_args!("\nSTORED AS {}\n```\n\n", format.stored_as()),
     );
     put(page, format_args!("{}\n\n", format.description()));
-    if !format.parameters().is_empty() {
+    let knows_bids = format.bids() != BidsUse::Nothing;
+    let has_options = knows_bids || !format.parameters().is_empty();
+    if has_options {
         page.push_str("| option | type | default | |\n| --- | --- | --- | --- |\n");
     }
-    for parameter in format.parameters() {
+    let of_bids = knows_bids.then_some(&arguments::DERIVATIVES);
+    for parameter in format.parameters().iter().chain(of_bids) {
         let kind = match parameter.kind {
             ParameterKind::Float => "number",
             ParameterKind::Integer => "whole number",
@@ -330,7 +361,17 @@ fn reader(page: &mut String, format: &dyn Format) {
             format_args!("| `{}` | {kind} | {} | {} |\n", cells.0, cells.1, cells.2),
         );
     }
-    if !format.parameters().is_empty() {
+    if knows_bids {
+        put(
+            page,
+            format_args!(
+                "| {} | text or array of texts | all | {} |\n",
+                arguments::NAMES,
+                arguments::DESCRIPTION
+            ),
+        );
+    }
+    if has_options {
         page.push('\n');
     }
     let endings: Vec<_> = format

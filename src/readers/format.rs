@@ -46,6 +46,11 @@ pub trait Format: Debug + Send + Sync {
         false
     }
 
+    /// What the format makes of BIDS data sets.
+    fn bids(&self) -> BidsUse {
+        BidsUse::Nothing
+    }
+
     /// The named arguments, in the order in which the reference lists them.
     fn parameters(&self) -> &'static [Parameter];
 
@@ -64,6 +69,21 @@ pub trait Format: Debug + Send + Sync {
     /// Reads one file as batches. Runs on a blocking thread; dropping the
     /// iterator stops the work.
     fn open(&self, scan: &FileScan) -> Result<BatchIterator>;
+}
+
+/// What a format makes of the directory of a BIDS data set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BidsUse {
+    /// A directory like any other.
+    Nothing,
+    /// It is searched as BIDS has it, and every entity is a named argument that chooses
+    /// files (`subject => '01'`).
+    Files,
+    /// The same, and each file is a run, with the columns `mask_path`, `events_path` and
+    /// `confounds_path`.
+    Runs,
+    /// The same as `Files`, and an inherited file is read once for each run that it is of.
+    Events,
 }
 
 /// A file's rows.

@@ -8,6 +8,7 @@
 //!         Opener         one file -> batches, on a blocking thread
 //! ```
 
+use std::collections::HashSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -34,9 +35,10 @@ use datafusion_datasource::projection::{ProjectionOpener, SplitProjection};
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use object_store::{ObjectMeta, ObjectStore};
 
-use super::bids;
+use super::bids::pairs::{PAIRED, Pairs};
+use super::bids::{self, search};
 use super::bounds::Bounds;
-use super::format::{Description, FILES, FileScan, Format, Options, Value};
+use super::format::{BidsUse, Description, FILES, FileScan, Format, Options, Value};
 
 /// A whole-brain row is near 1 MB, so batches are bounded in bytes.
 pub const BATCH_BYTES: usize = 8 << 20;
@@ -62,76 +64,86 @@ struct File {
     bytes: u64,
     /// One value per key column.
     keys: Vec<Option<String>>,
+    /// Columns of [`PAIRED`] that have no value because two files fit, and the error that says so.
+    ambiguous: Vec<(&'static str, String)>,
 }
 
 impl FileTable {
-    /// Lists the files under `paths` and reads their headers. Blocks on the disk.
+    /// Lists the files under `paths` and reads their headers, but only of files that the arguments
+    /// for BIDS entities leave. Blocks on the disk.
     pub fn open(format: Arc<dyn Format>, paths: &[String], mut options: Options) -> Result<Self> {
-        let mut found = Vec::new();
-        for path in paths {
-            for file in format.resolve(path)? {
-                if !found.contains(&file) {
-                    found.push(file);
-                }
+        let found = search::list(format.as_ref(), paths, &options)?;
+        let mut distinct = Vec::with_capacity(found.files.len());
+        let mut seen = HashSet::new();
+        for file in &found.files {
+            if seen.insert(&file.path) {
+                distinct.push(file.path.clone());
             }
         }
         let Description {
             schema: columns,
-            files: mut kept,
-        } = format.describe(found, &options)?;
+            files: kept,
+        } = format.describe(distinct, &options)?;
+        let mut listed = found.files;
         if format.reads_together() {
             // One scan reads them all: the plan's file is the first, its options name the others.
             let all = kept.iter().map(|file| file.display().to_string()).collect();
             options.0.insert(FILES.to_owned(), Value::Texts(all));
-            kept.truncate(1);
+            listed.retain(|file| kept.first() == Some(&file.path));
+            listed.truncate(1);
+        } else {
+            let kept: HashSet<PathBuf> = kept.into_iter().collect();
+            listed.retain(|file| kept.contains(&file.path));
         }
 
-        let entities: Vec<_> = kept.iter().map(|path| bids::entities(path)).collect();
         let mut keys: Vec<&'static str> = Vec::new();
         for (_, name) in bids::ENTITIES {
-            let present = entities
-                .iter()
-                .any(|e| e.iter().any(|(key, _)| *key == name));
+            let present = listed.iter().any(|file| file.entity(name).is_some());
             if present || USUAL_KEYS.contains(&name) {
                 keys.push(name);
             }
         }
         // A column of the files' own (`run` in an events.tsv, say) wins over the key of that name.
         keys.retain(|key| columns.column_with_name(key).is_none());
-        let mut files = Vec::with_capacity(kept.len());
-        for (path, entities) in kept.into_iter().zip(entities) {
-            let value = |key: &&str| {
-                let found = entities.iter().find(|(name, _)| name == key);
-                found.map(|(_, value)| value.clone())
-            };
+        let mut pairs = (found.in_data_set && format.bids() == BidsUse::Runs).then(Pairs::default);
+        let mut files = Vec::with_capacity(listed.len());
+        for file in listed {
+            let value = |key: &&str| file.entity(key).map(str::to_owned);
             let mut values: Vec<_> = keys.iter().map(value).collect();
-            values.push(Some(path.display().to_string()));
+            let mut ambiguous = vec![];
+            if let Some(pairs) = &mut pairs {
+                let paired = pairs.columns(&file.path);
+                values.extend(paired.paths);
+                ambiguous = paired.ambiguous;
+            }
+            values.push(Some(file.path.display().to_string()));
             files.push(File {
-                bytes: std::fs::metadata(&path)?.len(),
-                path,
+                bytes: std::fs::metadata(&file.path)?.len(),
+                path: file.path,
                 keys: values,
+                ambiguous,
             });
         }
+        let paired = PAIRED.into_iter().filter(|_| pairs.is_some());
+        let text = |name, nullable| Arc::new(Field::new(name, DataType::Utf8, nullable));
         let key_fields: Vec<FieldRef> = keys
             .iter()
-            .map(|key| Arc::new(Field::new(*key, DataType::Utf8, true)))
-            .chain([Arc::new(Field::new(
-                format.path_column(),
-                DataType::Utf8,
-                false,
-            ))])
+            .copied()
+            .chain(paired)
+            .map(|key| text(key, true))
+            .chain([text(format.path_column(), false)])
             .collect();
 
-        // `path` is long: it stands last.
-        let last = key_fields.len() - 1;
+        // Paths are long: they stand last.
+        let (before, after) = key_fields.split_at(keys.len());
         let schema = if format.reads_together() {
             columns.as_ref().clone()
         } else {
             Schema::new_with_metadata(
-                key_fields[..last]
+                before
                     .iter()
                     .chain(columns.fields())
-                    .chain(&key_fields[last..])
+                    .chain(after)
                     .cloned()
                     .collect::<Vec<_>>(),
                 columns.metadata().clone(),
@@ -146,6 +158,37 @@ impl FileTable {
                 .build(),
             schema: Arc::new(schema),
         })
+    }
+
+    /// An error where a column is asked for of a file that has two that fit.
+    fn check_paired(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+    ) -> Result<()> {
+        if self.files.iter().all(|file| file.ambiguous.is_empty()) {
+            return Ok(());
+        }
+        let names =
+            |filter: &Expr, column: &str| filter.column_refs().iter().any(|c| c.name() == column);
+        let is_asked = |column: &str| match projection {
+            None => true,
+            Some(indices) => indices
+                .iter()
+                .any(|&i| self.schema.field(i).name() == column),
+        };
+        // Those on the columns themselves cannot say yet which files are left.
+        let by_others = filters
+            .iter()
+            .filter(|f| !PAIRED.iter().any(|column| names(f, column)));
+        let left = self.prune(state, &by_others.cloned().collect::<Vec<_>>())?;
+        for (column, error) in left.iter().flat_map(|file| &file.ambiguous) {
+            if is_asked(column) || filters.iter().any(|f| names(f, column)) {
+                return plan_err!("{column}: {error}");
+            }
+        }
+        Ok(())
     }
 
     fn key_fields(&self) -> Vec<FieldRef> {
@@ -253,6 +296,7 @@ impl TableProvider for FileTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
+        self.check_paired(state, projection, filters)?;
         let files = self.prune(state, filters)?;
         let partitioned = files
             .iter()

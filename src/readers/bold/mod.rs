@@ -30,7 +30,7 @@ use self::run::Run;
 use self::volume_run::Regions;
 use super::files::leave_out_empty;
 use super::format::{
-    BatchIterator, Description, FileScan, Format, Options, Parameter, ParameterKind,
+    BatchIterator, BidsUse, Description, FileScan, Format, Options, Parameter, ParameterKind,
 };
 use super::nifti::pair;
 
@@ -70,11 +70,17 @@ impl Format for Bold {
          else a `List<Float32>`. A 3-D image, such as a statistical map, is a run of one volume: `tr` 0 at `time` 0. \
          The path of a pair is its `.hdr` or its `.img`. \
          The repetition time comes from the BIDS sidecar, else from the header, else from `tr`; a run of one volume needs none (NULL); \
-         where they differ, a warning names them. Empty files are left out with a warning."
+         where they differ, a warning names them. Empty files are left out with a warning. \
+         In a BIDS data set, `mask_path`, `events_path` and `confounds_path` are the files that belong to the run. The headers of all files \
+         that the arguments leave are read when the query is planned, and only the runs that a condition on keys leaves when it runs."
     }
 
     fn extensions(&self) -> &'static [&'static str] {
         &["_bold.nii.gz", "_bold.nii", "_bold.hdr", "_bold.hdr.gz"]
+    }
+
+    fn bids(&self) -> BidsUse {
+        BidsUse::Runs
     }
 
     fn parameters(&self) -> &'static [Parameter] {

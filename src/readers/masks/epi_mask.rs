@@ -10,7 +10,8 @@ use super::rows::{self, Rows};
 use super::{Voxels, wrong};
 use crate::readers::files::leave_out_empty;
 use crate::readers::format::{
-    BatchIterator, Description, FileScan, Format, Options, Parameter, ParameterKind, file_error,
+    BatchIterator, BidsUse, Description, FileScan, Format, Options, Parameter, ParameterKind,
+    file_error,
 };
 use crate::readers::nifti::grid::Grid;
 use crate::readers::nifti::pair;
@@ -87,6 +88,10 @@ impl Format for EpiMasks {
 
     fn extensions(&self) -> &'static [&'static str] {
         &BOLD
+    }
+
+    fn bids(&self) -> BidsUse {
+        BidsUse::Files
     }
 
     fn parameters(&self) -> &'static [Parameter] {

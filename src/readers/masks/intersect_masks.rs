@@ -10,7 +10,8 @@ use super::rows;
 use super::values::for_each;
 use crate::readers::files::leave_out_empty;
 use crate::readers::format::{
-    BatchIterator, Description, FileScan, Format, Options, Parameter, ParameterKind, file_error,
+    BatchIterator, BidsUse, Description, FileScan, Format, Options, Parameter, ParameterKind,
+    file_error,
 };
 use crate::readers::nifti::grid::Grid;
 use crate::readers::nifti::header::Header;
@@ -39,6 +40,10 @@ impl Format for IntersectMasks {
 
     fn extensions(&self) -> &'static [&'static str] {
         &["_mask.nii.gz", "_mask.nii", "_mask.hdr", "_mask.hdr.gz"]
+    }
+
+    fn bids(&self) -> BidsUse {
+        BidsUse::Files
     }
 
     fn reads_together(&self) -> bool {

@@ -9,7 +9,7 @@ use super::epi_mask::{self, BOLD, PARAMETERS, epi_options};
 use super::rows::{self, Rows};
 use super::{Voxels, check_same_grid, wrong};
 use crate::readers::format::{
-    BatchIterator, Description, FileScan, Format, Options, Parameter, ParameterKind,
+    BatchIterator, BidsUse, Description, FileScan, Format, Options, Parameter, ParameterKind,
 };
 
 /// One mask of all files, as nilearn's `compute_multi_epi_mask`; one row is one voxel inside.
@@ -65,6 +65,10 @@ impl Format for MultiEpiMask {
 
     fn extensions(&self) -> &'static [&'static str] {
         &BOLD
+    }
+
+    fn bids(&self) -> BidsUse {
+        BidsUse::Files
     }
 
     fn reads_together(&self) -> bool {
