@@ -4,7 +4,7 @@ mod rows;
 mod series;
 #[cfg(test)]
 mod tests;
-mod values;
+pub(super) mod values;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

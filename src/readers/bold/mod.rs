@@ -8,6 +8,7 @@
 //! ```
 
 mod batches;
+mod region;
 mod repetition_time;
 mod request;
 mod run;
@@ -27,15 +28,18 @@ use self::batches::Batches;
 use self::repetition_time::RepetitionTime;
 use self::request::Request;
 use self::run::Run;
-use self::volume_run::Regions;
+use self::volume_run::{Length, Regions};
 use super::files::leave_out_empty;
 use super::format::{
     BatchIterator, BidsUse, Description, FileScan, Format, Options, Parameter, ParameterKind,
+    file_error,
 };
 use super::nifti::pair;
 
 /// Field metadata of `bold`: the `mask =>` that chose its voxels, as given.
 pub const MASK_KEY: &str = "voxql.mask";
+/// Field metadata of a `bold` of parcels: the label of each element, `1,2,5`.
+pub const LABELS_KEY: &str = "voxql.labels";
 /// Field metadata of a `bold` whose files differ in their number of voxels: the largest.
 pub const MAX_LENGTH_KEY: &str = "voxql.max_length";
 
@@ -94,6 +98,57 @@ impl Format for Bold {
                               name: 'masks/sub-{subject}_mask.nii.gz'.",
             },
             Parameter {
+                name: "brain_mask",
+                kind: ParameterKind::Text,
+                default: "none",
+                description: "Instead of `mask`: 'bids' is the mask beside each run, by its name (fMRIPrep's \
+                              `desc-brain_mask`); 'epi' is computed from each run as `epi_mask` does, which reads the run \
+                              once more; 'auto' is the first where there is one, else the second. Computed masks are known only \
+                              when the query runs, so `bold` is then a `List<Float32>`.",
+            },
+            Parameter {
+                name: "atlas",
+                kind: ParameterKind::Text,
+                default: "voxels, not parcels",
+                description: "A 3-D NIfTI image of labels; `bold` then has one element per label inside the mask, \
+                              ascending, and its metadata name them (`voxql.labels`). Entities in braces as for `mask`. Values that are not \
+                              finite count as 0.",
+            },
+            Parameter {
+                name: "strategy",
+                kind: ParameterKind::Text,
+                default: "mean",
+                description: "How a parcel's voxels become one number, by nilearn's names: 'mean', 'median', 'sum', \
+                              'minimum', 'maximum', 'standard_deviation' or 'variance' (of the voxels, divided by their number).",
+            },
+            Parameter {
+                name: "background_label",
+                kind: ParameterKind::Integer,
+                default: "0",
+                description: "The label of voxels that belong to no parcel.",
+            },
+            Parameter {
+                name: "smoothing_fwhm",
+                kind: ParameterKind::Floats,
+                default: "not smoothed",
+                description: "Full width at half maximum of a Gaussian in millimetres, one number or one for each of x, y and z. Volumes are \
+                              smoothed whole, before the mask is applied, as nilearn does; values that are not finite become 0 first.",
+            },
+            Parameter {
+                name: "resample",
+                kind: ParameterKind::Texts,
+                default: "nothing; other grids are an error",
+                description: "'mask' or 'atlas' (or both in an array) are resampled to the run's grid, by the nearest voxel. \
+                              'bold' is the run, resampled to the mask's grid, or the atlas' where there is no mask; \
+                              voxels outside of the run are 0.",
+            },
+            Parameter {
+                name: "interpolation",
+                kind: ParameterKind::Text,
+                default: "continuous",
+                description: "How 'bold' is resampled: 'continuous' (cubic spline), 'linear' or 'nearest'.",
+            },
+            Parameter {
                 name: "tr",
                 kind: ParameterKind::Float,
                 default: "from the BIDS sidecar, else the header",
@@ -130,7 +185,7 @@ impl Format for Bold {
             };
             log::warn!("{}{more}: {conflict}", path.display());
         }
-        let schema = schema(&lengths, all_timed, options.text("mask"));
+        let schema = schema(&files, &lengths, all_timed, options.text("mask"))?;
         Ok(Description { schema, files })
     }
 
@@ -139,25 +194,65 @@ impl Format for Bold {
     }
 }
 
-/// `lengths` are the voxels of each file's rows; `all_timed`: all files have a repetition time.
-fn schema(lengths: &[usize], all_timed: bool, mask: Option<&str>) -> SchemaRef {
+/// `lengths` are the elements of each file's rows; `all_timed`: all files have a repetition time.
+fn schema(
+    files: &[PathBuf],
+    lengths: &[Length],
+    all_timed: bool,
+    mask: Option<&str>,
+) -> Result<SchemaRef> {
     let item = Arc::new(Field::new_list_field(DataType::Float32, true));
-    let longest = lengths.iter().copied().max().unwrap_or(0);
     let mut metadata = HashMap::new();
     if let Some(mask) = mask {
         metadata.insert(MASK_KEY.to_owned(), mask.to_owned());
     }
-    let bold = if lengths.iter().all(|&n| n == longest) {
+    if let Some(labels) = same_labels(files, lengths)? {
+        let labels: Vec<String> = labels.iter().map(ToString::to_string).collect();
+        metadata.insert(LABELS_KEY.to_owned(), labels.join(","));
+    }
+    let longest = lengths.iter().map(Length::most).max().unwrap_or(0);
+    let known = |length: &Length| !matches!(length, Length::AtMost(_)) && length.most() == longest;
+    let bold = if lengths.iter().all(known) {
         // The header's check keeps volumes within an i32.
         DataType::FixedSizeList(item, longest as i32)
     } else {
         metadata.insert(MAX_LENGTH_KEY.to_owned(), longest.to_string());
         DataType::List(item)
     };
-    Arc::new(Schema::new(vec![
+    Ok(Arc::new(Schema::new(vec![
         Field::new("tr", DataType::Int64, false),
         Field::new("time", DataType::Float64, false),
         Field::new("repetition_time", DataType::Float64, !all_timed),
         Field::new("bold", bold, false).with_metadata(metadata),
-    ]))
+    ])))
+}
+
+/// The labels of parcels; an error where they differ, for then an element would not mean the
+/// same in all rows.
+fn same_labels<'a>(files: &[PathBuf], lengths: &'a [Length]) -> Result<Option<&'a [i64]>> {
+    let mut first: Option<(&Path, &[i64])> = None;
+    for (path, length) in files.iter().zip(lengths) {
+        let Length::Parcels(labels) = length else {
+            continue;
+        };
+        match first {
+            Some((other, known)) if known != labels => {
+                let odd = |a: &[i64], b: &[i64]| a.iter().copied().find(|label| !b.contains(label));
+                let label = odd(labels, known).or_else(|| odd(known, labels));
+                return Err(file_error(
+                    path,
+                    format!(
+                        "{} parcels are inside its mask, {} in {} (label {} is only in one of them); an element of \
+                         bold must mean the same in all rows: give an atlas and a mask that leave the same labels, or read them apart",
+                        labels.len(),
+                        known.len(),
+                        other.display(),
+                        label.unwrap_or_default()
+                    ),
+                ));
+            }
+            _ => first = Some((path, labels)),
+        }
+    }
+    Ok(first.map(|(_, labels)| labels))
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use datafusion::common::Result;
 
 use super::request::Request;
-use super::volume_run::{Regions, VolumeRun};
+use super::volume_run::{Length, Regions, VolumeRun};
 
 /// Rows of numbers, one per time point, read one after the other.
 pub enum Run {
@@ -33,7 +33,7 @@ impl Run {
     }
 
     /// Elements of a row, as [`Run::select`] will find it.
-    pub fn length(&self, request: &Request, regions: &mut Regions) -> Result<usize> {
+    pub fn length(&self, request: &Request, regions: &mut Regions) -> Result<Length> {
         match self {
             Self::Volumes(run) => run.length(request, regions),
         }

@@ -17,6 +17,7 @@ use crate::readers::nifti::volumes::Volumes;
 
 mod kinds;
 mod ranges;
+mod reduce;
 
 fn options(pairs: &[(&str, Value)]) -> Options {
     Options(

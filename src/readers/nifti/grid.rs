@@ -4,8 +4,13 @@
 //! they index, so that `COPY … STORED AS NIFTI` can write them back into one.
 
 use std::collections::HashMap;
+use std::path::Path;
+
+use datafusion::common::Result;
 
 use super::affine::Affine;
+use super::header::{Header, by_times};
+use crate::readers::format::file_error;
 
 /// Voxels along x, y and z: `64,64,40`.
 pub const SHAPE_KEY: &str = "voxql.shape";
@@ -23,6 +28,58 @@ pub struct Grid {
 }
 
 impl Grid {
+    /// The grid of an image's volumes.
+    pub fn of(header: &Header) -> Self {
+        Self {
+            shape: header.shape,
+            affine: header.affine,
+        }
+    }
+
+    /// Errors unless an image on this grid can be masked, or divided, by another: the same shape and,
+    /// nearly, the same affine. `what` the other is, such as `mask`.
+    ///
+    /// Elements of the affines may differ by 1e-4 plus 1e-5 of their size: rounding
+    /// of the stored quaternion, not another place.
+    pub fn check_fit(&self, path: &Path, what: &str, other: &Path, grid: &Grid) -> Result<()> {
+        let remedy = format!(
+            "resample the {what} to the image (read_bold does with resample => '{what}'), \
+             or give the {what} made for it"
+        );
+        if self.shape != grid.shape {
+            return Err(file_error(
+                path,
+                format!(
+                    "has {} voxels, the {what} {} has {}; {remedy}. \
+                     The affine is {:?}, the {what}'s {:?}",
+                    by_times(&self.shape),
+                    other.display(),
+                    by_times(&grid.shape),
+                    self.affine,
+                    grid.affine
+                ),
+            ));
+        }
+        let same = |(a, b): (&f64, &f64)| (a - b).abs() <= 1e-4 + 1e-5 * b.abs();
+        let mut elements = self
+            .affine
+            .iter()
+            .flatten()
+            .zip(grid.affine.iter().flatten());
+        if !elements.all(same) {
+            return Err(file_error(
+                path,
+                format!(
+                    "lies elsewhere than the {what} {}: its affine is {:?}, the {what}'s {:?}; {remedy}",
+                    other.display(),
+                    self.affine,
+                    grid.affine
+                ),
+            ));
+        }
+        Ok(())
+    }
+
     /// The millimetres of the voxel's centre.
     pub fn place(&self, voxel: [usize; 3]) -> [f64; 3] {
         let [i, j, k] = voxel.map(|index| index as f64);
@@ -49,7 +106,7 @@ pub fn grid_metadata(shape: [usize; 3], affine: &Affine) -> HashMap<String, Stri
 /// The grid that a field's metadata names, `None` if it names none.
 ///
 /// Errors, with a message that names the key, for metadata that are there but wrong.
-pub fn parse(metadata: &HashMap<String, String>) -> Result<Option<Grid>, String> {
+pub fn parse(metadata: &HashMap<String, String>) -> std::result::Result<Option<Grid>, String> {
     let (Some(shape), Some(affine)) = (metadata.get(SHAPE_KEY), metadata.get(AFFINE_KEY)) else {
         return Ok(None);
     };

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use datafusion::common::{Result, plan_err};
 
-use super::affine::Affine;
-use super::header::{Header, by_times};
+use super::grid::Grid;
+use super::header::Header;
 use super::volumes::{Volumes, c_order};
 use crate::readers::bids::{ENTITIES, entities};
 use crate::readers::format::file_error;
@@ -14,8 +14,7 @@ use crate::readers::format::file_error;
 #[derive(Debug, Clone)]
 pub struct Mask {
     path: PathBuf,
-    shape: [usize; 3],
-    affine: Affine,
+    pub grid: Grid,
     /// Positions in a file of this shape, in C order; at least one.
     pub voxels: Vec<u32>,
 }
@@ -59,50 +58,16 @@ impl Mask {
         }
         Ok(Mask {
             path: path.to_owned(),
-            shape,
-            affine: file.header.affine,
+            grid: Grid::of(&file.header),
             voxels: c_order(shape, |position| values[position] != 0.0),
         })
     }
 
-    /// Errors unless the image has the mask's shape and, nearly, its affine.
-    ///
-    /// Elements of the affines may differ by 1e-4 plus 1e-5 of their size: rounding
-    /// of the stored quaternion, not another place.
+    /// Errors unless the image lies on the mask's grid ([`Grid::check_fit`]).
     pub fn check(&self, path: &Path, image: &Header) -> Result<()> {
-        if self.shape != image.shape {
-            return Err(file_error(
-                path,
-                format!(
-                    "has {} voxels, the mask {} has {}; {REMEDY}",
-                    by_times(&image.shape),
-                    self.path.display(),
-                    by_times(&self.shape)
-                ),
-            ));
-        }
-        let same = |a: f64, b: f64| (a - b).abs() <= 1e-4 + 1e-5 * b.abs();
-        let mut pairs = image
-            .affine
-            .iter()
-            .flatten()
-            .zip(self.affine.iter().flatten());
-        if !pairs.all(|(a, b)| same(*a, *b)) {
-            return Err(file_error(
-                path,
-                format!(
-                    "lies elsewhere than the mask {}: its affine is {:?}, the mask's {:?}; {REMEDY}",
-                    self.path.display(),
-                    image.affine,
-                    self.affine
-                ),
-            ));
-        }
-        Ok(())
+        Grid::of(image).check_fit(path, "mask", &self.path, &self.grid)
     }
 }
-
-const REMEDY: &str = "resample the mask to the image, or give the mask made for it";
 
 /// The mask's path for one file: the pattern with each `{subject}`, `{task}`, … replaced by
 /// what the file's name says.
