@@ -14,6 +14,7 @@ pub mod audio;
 pub mod bids;
 pub mod bids_tree;
 pub mod call;
+pub mod confounds;
 pub mod events;
 pub mod files;
 pub mod format;
@@ -24,6 +25,7 @@ pub mod scan;
 pub mod subtitles;
 #[cfg(test)]
 mod testing;
+mod tsv;
 pub mod video;
 
 use format::{Format, Options};
@@ -38,6 +40,7 @@ pub fn formats() -> Vec<Arc<dyn Format>> {
         Arc::new(audio::Audio),
         Arc::new(mel::Mel),
         Arc::new(events::Events),
+        Arc::new(confounds::Confounds),
         Arc::new(subtitles::Subtitles),
         Arc::new(video::Video),
     ]
