@@ -59,6 +59,12 @@ pub fn external_options(format: &dyn Format, given: &HashMap<String, String>) ->
         let name = name.strip_prefix("format.").unwrap_or(name);
         let parameter = find_parameter(format, name)?;
         let texts: Vec<String> = match parameter.kind {
+            ParameterKind::Texts if !text.contains(',') => {
+                options
+                    .0
+                    .insert(parameter.name.to_string(), Value::Text(text.clone()));
+                continue;
+            }
             ParameterKind::Floats | ParameterKind::Texts => {
                 text.split(',').map(|part| part.trim().to_owned()).collect()
             }
@@ -132,6 +138,10 @@ fn literal(function: &str, parameter: &Parameter, expr: &Expr) -> Result<Option<
     let items = match expr {
         Expr::Array(Array { elem, .. }) if !elem.is_empty() => elem.as_slice(),
         expr => match scalar(function, parameter, expr)? {
+            // One text is told apart from an array of one.
+            Some(text) if parameter.kind == ParameterKind::Texts => {
+                return Ok(Some(Value::Text(text)));
+            }
             Some(text) => return from_texts(function, parameter, &[text]).map(Some),
             None => return Ok(None),
         },

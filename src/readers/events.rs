@@ -1,7 +1,5 @@
 //! `read_events`: BIDS events (`*_events.tsv`), what happened when in a run.
 
-use std::fs::File;
-use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,13 +8,11 @@ use arrow::array::{
     StringBuilder,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use csv::ByteRecord;
 use datafusion::common::{Result, exec_err};
 
-use super::bids::{ENTITIES, entities};
-use super::format::{
-    BatchIterator, BidsUse, Description, FileScan, Format, Options, Parameter, file_error,
-};
+use super::bids::entities;
+use super::format::{BatchIterator, BidsUse, Description, FileScan, Format, Options, Parameter};
+use super::tsv::{self, KEYS, Table, column_name};
 
 /// Tab-separated events as BIDS has them.
 ///
@@ -35,9 +31,6 @@ use super::format::{
 /// In a BIDS data set a file that several runs inherit is listed once for each of them: [`BidsUse::Events`].
 #[derive(Debug)]
 pub struct Events;
-
-/// Key columns that every table of files has.
-const KEYS: [&str; 5] = ["path", "subject", "session", "task", "run"];
 
 /// The most rows in a batch, whatever its bytes.
 const BATCH_ROWS: usize = 8_192;
@@ -89,10 +82,10 @@ impl Format for Events {
                 log::warn!("{}: the file is empty; it is left out", path.display());
                 continue;
             }
-            let mut table = Table::open(&path)?;
-            let kinds = table.kinds()?;
+            let mut table = open(&path)?;
+            let kinds = kinds(&mut table)?;
             for (header, kind) in table.headers.iter().zip(kinds) {
-                let name = column_name(header, &table.headers, &keys);
+                let name = column_name(header, &table.headers, &keys, RENAMED);
                 if name != *header && !renamed.contains(header) {
                     log::warn!(
                         "{}: column {header} has the name of a key; it is called {name}",
@@ -118,18 +111,10 @@ impl Format for Events {
     }
 
     fn open(&self, scan: &FileScan) -> Result<BatchIterator> {
-        let table = Table::open(&scan.path)?;
-        let sources = scan
-            .schema
-            .fields()
-            .iter()
-            .map(|field| {
-                let place = |name: &str| table.headers.iter().position(|h| h == name);
-                let key = field.name().trim_start_matches(RENAMED);
-                let is_key =
-                    KEYS.contains(&key) || ENTITIES.iter().any(|(_, column)| *column == key);
-                place(field.name()).or_else(|| if is_key { place(key) } else { None })
-            })
+        let table = open(&scan.path)?;
+        let fields = scan.schema.fields().iter();
+        let sources = fields
+            .map(|field| tsv::source(&table, field.name(), &[], RENAMED))
             .collect();
         Ok(Box::new(Batches {
             table,
@@ -178,173 +163,50 @@ impl Kind {
 /// What stands before the name of a column that would be taken for a key.
 const RENAMED: &str = "events_";
 
-/// What a file's column is called in the table.
-fn column_name(header: &str, headers: &[String], keys: &[&str]) -> String {
-    let mut name = header.to_string();
-    while keys.contains(&name.as_str()) || (name != header && headers.contains(&name)) {
-        name.insert_str(0, RENAMED);
-    }
-    name
-}
-
-/// An open events file: its header is read, its rows are to come.
-struct Table {
-    path: PathBuf,
-    reader: csv::Reader<Box<dyn Read + Send>>,
-    headers: Vec<String>,
-    record: ByteRecord,
-}
-
-impl Table {
-    fn open(path: &Path) -> Result<Self> {
-        let mut file = File::open(path).map_err(|e| file_error(path, e))?;
-        let mut start = [0; 3];
-        let have = file.read(&mut start).map_err(|e| file_error(path, e))?;
-        let start = start[..have].to_vec();
-        let start = start
-            .strip_prefix(b"\xEF\xBB\xBF")
-            .unwrap_or(&start)
-            .to_vec();
-        let whole: Box<dyn Read + Send> =
-            Box::new(std::io::Cursor::new(start).chain(BufReader::new(file)));
-        let reader = csv::ReaderBuilder::new()
-            .delimiter(b'\t')
-            .has_headers(false)
-            .flexible(true)
-            .from_reader(whole);
-        let mut table = Self {
-            path: path.to_path_buf(),
-            reader,
-            headers: Vec::new(),
-            record: ByteRecord::new(),
-        };
-        table.read_header()?;
-        Ok(table)
-    }
-
-    fn read_header(&mut self) -> Result<()> {
-        if !self.next()? {
-            return Err(
-                self.error("it has no header line; the first line of events names the columns")
-            );
-        }
-        let mut headers: Vec<String> = Vec::with_capacity(self.record.len());
-        for index in 0..self.record.len() {
-            headers.push(self.text(index)?.trim().to_string());
-        }
-        if let [only] = headers.as_slice() {
-            let shown: String = only.chars().take(60).collect();
-            return Err(self.error(format!(
-                "it is no table of tab-separated values: there is no tab in its first line, {shown:?}"
+/// A file's table; what events need is there.
+fn open(path: &Path) -> Result<Table> {
+    let table = Table::open(path, "events")?;
+    for required in ["onset", "duration"] {
+        if table.column(required).is_none() {
+            return Err(table.error(format!(
+                "it has no column {required}, which BIDS events need; its columns are {}. \
+                 Rename the one that is meant, or read the file as a plain table: CREATE EXTERNAL \
+                 TABLE t STORED AS CSV LOCATION '…' OPTIONS ('format.delimiter' '\\t')",
+                table.headers.join(", ")
             )));
         }
-        for (index, header) in headers.iter().enumerate() {
-            if header.is_empty() {
-                return Err(self.error(format!(
-                    "column {} has no name in the first line; name it, or remove the tab",
-                    index + 1
-                )));
-            }
-            if headers[..index].contains(header) {
-                return Err(self.error(format!("two columns are named {header}; rename one")));
-            }
-        }
-        for required in ["onset", "duration"] {
-            if !headers.iter().any(|h| h == required) {
-                return Err(self.error(format!(
-                    "it has no column {required}, which BIDS events need; its columns are {}. \
-                     Rename the one that is meant, or read the file as a plain table: CREATE EXTERNAL \
-                     TABLE t STORED AS CSV LOCATION '…' OPTIONS ('format.delimiter' '\\t')",
-                    headers.join(", ")
-                )));
-            }
-        }
-        self.headers = headers;
-        Ok(())
     }
+    Ok(table)
+}
 
-    /// Reads the next row into `record`; false at the end.
-    fn next(&mut self) -> Result<bool> {
-        match self.reader.read_byte_record(&mut self.record) {
-            Ok(false) => return Ok(false),
-            Ok(true) => {}
-            Err(e) => return Err(self.error(e)),
-        }
-        if self.record.iter().any(|value| value.contains(&0)) {
-            return Err(self.line_error("it holds a zero byte; this is not a text file"));
-        }
-        if self.record.iter().any(|value| value.contains(&b'\n')) {
-            return Err(self.line_error(
-                "a value that begins with a quotation mark runs over the end of the line; \
-                 close the quotation, or double the mark",
-            ));
-        }
-        if !self.headers.is_empty() && self.record.len() != self.headers.len() {
-            return Err(self.line_error(format!(
-                "{} values for {} columns; values are separated by one tab each, \
-                 and a missing one is n/a",
-                self.record.len(),
-                self.headers.len()
-            )));
-        }
-        Ok(true)
+/// Onset or duration of the current row, in seconds.
+fn seconds(table: &Table, index: usize) -> Result<Option<f64>> {
+    let Some(value) = table.value(index)? else {
+        return Ok(None);
+    };
+    match value.parse::<f64>() {
+        Ok(seconds) if seconds.is_finite() => Ok(Some(seconds)),
+        _ => Err(table.line_error(format!(
+            "{} is {value:?}, not a number of seconds; write n/a where it is unknown",
+            table.headers[index]
+        ))),
     }
+}
 
-    /// A value of the current row as it stands there.
-    fn text(&self, index: usize) -> Result<&str> {
-        let bytes = self.record.get(index).unwrap_or_default();
-        std::str::from_utf8(bytes).map_err(|_| {
-            self.line_error(
-                "it is not UTF-8 text; if it is Latin-1, `iconv -f LATIN1 -t UTF-8 a.tsv > b.tsv` \
-                 converts it",
-            )
-        })
-    }
-
-    /// A value of the current row, `None` where it is missing.
-    fn value(&self, index: usize) -> Result<Option<&str>> {
-        let text = self.text(index)?.trim();
-        Ok((!text.is_empty() && text != "n/a").then_some(text))
-    }
-
-    /// Onset or duration of the current row, in seconds.
-    fn seconds(&self, index: usize) -> Result<Option<f64>> {
-        let Some(value) = self.value(index)? else {
-            return Ok(None);
-        };
-        match value.parse::<f64>() {
-            Ok(seconds) if seconds.is_finite() => Ok(Some(seconds)),
-            _ => Err(self.line_error(format!(
-                "{} is {value:?}, not a number of seconds; write n/a where it is unknown",
-                self.headers[index]
-            ))),
-        }
-    }
-
-    /// Reads all rows and says what each column holds.
-    fn kinds(&mut self) -> Result<Vec<Kind>> {
-        let mut kinds = vec![Kind::Nothing; self.headers.len()];
-        while self.next()? {
-            for (index, kind) in kinds.iter_mut().enumerate() {
-                if is_time(&self.headers[index]) {
-                    self.seconds(index)?;
-                    *kind = Kind::Float;
-                } else if let Some(value) = self.value(index)? {
-                    *kind = (*kind).max(Kind::of(value));
-                }
+/// Reads all rows and says what each column holds.
+fn kinds(table: &mut Table) -> Result<Vec<Kind>> {
+    let mut kinds = vec![Kind::Nothing; table.headers.len()];
+    while table.next()? {
+        for (index, kind) in kinds.iter_mut().enumerate() {
+            if is_time(&table.headers[index]) {
+                seconds(table, index)?;
+                *kind = Kind::Float;
+            } else if let Some(value) = table.value(index)? {
+                *kind = (*kind).max(Kind::of(value));
             }
         }
-        Ok(kinds)
     }
-
-    fn error(&self, message: impl std::fmt::Display) -> datafusion::common::DataFusionError {
-        file_error(&self.path, message)
-    }
-
-    fn line_error(&self, message: impl std::fmt::Display) -> datafusion::common::DataFusionError {
-        let line = self.record.position().map_or(1, |p| p.line());
-        self.error(format!("line {line}: {message}"))
-    }
+    Ok(kinds)
 }
 
 fn is_time(name: &str) -> bool {
@@ -389,7 +251,7 @@ impl Batches {
                 builder.append(&self.table, *source)?;
             }
             rows += 1;
-            bytes += self.table.record.as_slice().len() + 8 * builders.len();
+            bytes += self.table.row_bytes() + 8 * builders.len();
         }
         if rows == 0 {
             return Ok(None);
@@ -425,7 +287,7 @@ impl Builder {
         let value = match source {
             Some(index) => {
                 if is_time(&table.headers[index]) {
-                    table.seconds(index)?; // for its error
+                    seconds(table, index)?; // for its error
                 }
                 table.value(index)?
             }

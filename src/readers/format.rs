@@ -109,7 +109,7 @@ pub enum ParameterKind {
     Boolean,
     /// A number, or an array of numbers.
     Floats,
-    /// A text, or an array of texts.
+    /// A text or a number ([`Value::Text`]), or an array of them ([`Value::Texts`]).
     Texts,
 }
 
@@ -171,6 +171,7 @@ impl Options {
     pub fn texts(&self, name: &str) -> Option<&[String]> {
         match self.0.get(name)? {
             Value::Texts(v) => Some(v),
+            Value::Text(v) => Some(std::slice::from_ref(v)),
             _ => None,
         }
     }

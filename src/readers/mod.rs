@@ -16,6 +16,7 @@ pub mod bids_tree;
 pub mod bold;
 pub mod bounds;
 pub mod call;
+pub mod confounds;
 pub mod events;
 pub mod files;
 pub mod format;
@@ -27,6 +28,7 @@ pub mod scan;
 pub mod subtitles;
 #[cfg(test)]
 mod testing;
+mod tsv;
 pub mod video;
 pub mod voxels;
 
@@ -46,6 +48,7 @@ pub fn formats() -> Vec<Arc<dyn Format>> {
         Arc::new(audio::Audio),
         Arc::new(mel::Mel),
         Arc::new(events::Events),
+        Arc::new(confounds::Confounds),
         Arc::new(subtitles::Subtitles),
         Arc::new(video::Video),
     ]
