@@ -16,9 +16,11 @@ pub mod bids_tree;
 pub mod bold;
 pub mod bounds;
 pub mod call;
+pub mod cifti;
 pub mod events;
 pub mod files;
 pub mod format;
+pub mod gifti;
 pub mod mel;
 pub mod mp4;
 pub mod nifti;
@@ -26,7 +28,9 @@ pub mod scan;
 pub mod subtitles;
 #[cfg(test)]
 mod testing;
+mod values;
 pub mod video;
+mod xml;
 
 use format::{Format, Options};
 use scan::FileTable;
@@ -37,6 +41,7 @@ pub fn formats() -> Vec<Arc<dyn Format>> {
         Arc::new(bids_tree::BidsTree),
         Arc::new(bold::Bold),
         Arc::new(nifti::NiftiHeader),
+        Arc::new(cifti::CiftiElements),
         Arc::new(audio::Audio),
         Arc::new(mel::Mel),
         Arc::new(events::Events),

@@ -23,4 +23,9 @@ impl Request {
             mask: options.text("mask").map(str::to_owned),
         })
     }
+
+    /// An argument that was given and only means something for volumes.
+    pub fn only_for_volumes(&self) -> Option<&'static str> {
+        self.mask.is_some().then_some("mask")
+    }
 }
