@@ -24,3 +24,4 @@ pub mod readers;
 pub mod reference;
 pub mod session;
 pub mod statements;
+pub mod writers;

@@ -7,7 +7,10 @@ use datafusion::execution::FunctionRegistry;
 use datafusion::logical_expr::Documentation;
 use datafusion::prelude::SessionContext;
 
-use crate::readers::{self, format::Format, format::ParameterKind};
+use crate::readers;
+use crate::readers::bids::arguments;
+use crate::readers::call::usage;
+use crate::readers::format::{BidsUse, Format, ParameterKind};
 
 /// The sections of functions, in the order of the reference.
 const SECTIONS: [&str; 8] = [
@@ -43,6 +46,7 @@ DROP TABLE [IF EXISTS] name;
 CREATE [OR REPLACE] VIEW name AS query;
 CREATE EXTERNAL TABLE name STORED AS format LOCATION 'path' [OPTIONS (option value, …)];
 COPY (query) TO 'path' STORED AS PARQUET [PARTITIONED BY (column, …)] [OPTIONS (overwrite true)];
+COPY (query) TO 'x.nii.gz' STORED AS NIFTI [OPTIONS (like 'image', mask 'mask', tr seconds)];
 ```
 
 Tables are Parquet files in the database directory (`--db`), each statement happens wholly
@@ -50,6 +54,33 @@ or not at all. Views and external tables keep their SQL; paths in them are relat
 the directory in which `voxql` runs. COPY into a folder (`'path/'`, or PARTITIONED BY) writes
 beside it and becomes visible when all is written; a folder that holds something is refused,
 or replaced with `overwrite true`.
+
+`STORED AS NIFTI` writes one image, `.nii` or `.nii.gz`, which appears at its place, or in place of
+the file that is there, when it is whole. The query's rows are one of two things:
+
+* **voxels**: `i`, `j`, `k` (whole numbers from 0), in any order, and at most one more column. None
+  makes a mask, 1 where there is a row; a number makes a 3-D image, a vector a 4-D one with time along
+  the vector. Voxels that no row names are 0; a voxel named twice is an error. The image is held
+  in memory while it is written.
+* **volumes**: `tr` (from 0, in any order, none twice or missing) and a vector of voxels, as `read_bold` gives them;
+  one row without `tr` makes a 3-D image. The vector's elements are the voxels inside the mask in
+  C order (nilearn's `unmask`), or all voxels without a mask. Volumes go to the file as they
+  come; those that come before their turn wait on the disk.
+
+Numbers are stored in the column's own type (integers of 8 to 64 bits, float32, float64; BOOLEAN as
+uint8), so `CAST` chooses it. A missing number is NaN, and an error in an integer image. Keys of files
+(`subject`, …, `path`), `time`, and beside a value `voxel`, `x`, `y`, `z`, may be selected and are not written.
+
+| option | default | |
+| --- | --- | --- |
+| `like` | | an image of the same grid, such as the one that was read: the shape, both forms of the affine (bit for bit, with their codes) and the unit of space are its own |
+| `mask` | the `mask =>` of `read_bold` | the 3-D mask whose voxels a row of volumes has; without `like`, the grid is the mask's |
+| `tr` | `repetition_time` of the query, else of `read_voxels`, else of `like` | seconds between volumes |
+
+Without `like` and `mask` the grid is what `i`, `j` and `k` remember in their fields' metadata, which
+`read_voxels` and the masks give them; then the sform has the affine (code 2) as nibabel writes
+a new image. Headers are NIfTI-1, or NIfTI-2 where a dimension is longer than 32,767. Units of time are
+seconds.
 
 ```sql
 CREATE [OR REPLACE] MODEL [IF NOT EXISTS] name USING srm
@@ -264,8 +295,36 @@ CREATE EXTERNAL TABLE bold STORED AS NIFTI LOCATION 'ds/' OPTIONS (mask 'mask.ni
 The entities of BIDS file names are columns: `subject`, `session`, `task`, `run` always,
 others (`space`, `desc`, …) where a name has them, and `path`. They are strings as
 written (`01`, never 1), and NULL for files with other names. A condition on them decides
-which files are opened; columns that are not asked for are not decoded; LIMIT stops early;
+which files are read; columns that are not asked for are not decoded; LIMIT stops early;
 files are read in parallel.
+
+`read_bold` and `read_events` know BIDS data sets, raw or derivatives. Where the path is
+the directory of one (a `dataset_description.json` is in it or above it), hidden files, `sourcedata`,
+`code` and the `derivatives` of a raw data set are left out; `derivatives => true` searches those too,
+and a path within a derivative is searched as it is. Every entity is an argument by
+its column's name, a text or an array of texts, for any kind of path:
+
+```sql
+SELECT * FROM read_bold('ds/derivatives/fmriprep', subject => ['01', '02'], run => 1, space => 'T1w');
+SELECT bold.run, bold.tr, events.trial_type
+FROM read_bold('ds/', task => 'rest') AS bold
+JOIN read_events('ds/', task => 'rest') AS events USING (subject, session, task, run);
+```
+
+(Leave out of `USING` what your names do not have: NULL joins nothing.)
+
+Arguments choose before any header is read, conditions after: of a large data set, say
+with arguments which part you mean. In a data set `read_bold` has three more columns, from names alone, NULL where there is no
+such file:
+
+- `mask_path`: the `desc-brain_mask` beside the run, of its space and resolution;
+- `events_path`: the nearest `events.tsv` whose entities are among the run's, from its directory up to
+  the root of the raw data set, which for a derivative is the one that it lies in (or `sourcedata/raw`, or the only one beside `derivatives`);
+- `confounds_path`: the `desc-confounds_timeseries.tsv` (once `_regressors.tsv`) beside a derivative's run; for a raw run, of `derivatives/fmriprep*` if
+  there is one such pipeline.
+
+Where two files fit equally, asking for that column is an error that names both. Runs and other indices pair whether or not they are padded
+(`run-1`, `run-01`).
 
 ";
 
@@ -273,23 +332,24 @@ fn reader(page: &mut String, format: &dyn Format) {
     let function = format.function();
     put(
         page,
-        format_args!("### `{function}`\n\n```sql\n{function}('path'"),
+        format_args!("### `{function}`\n\n```sql\n{}", usage(format)),
     );
-    for parameter in format.parameters() {
-        put(page, format_args!(", {} => …", parameter.name));
-    }
     put(
         page,
-        format_args!(")\nSTORED AS {}\n```\n\n", format.stored_as()),
+        format_args!("\nSTORED AS {}\n```\n\n", format.stored_as()),
     );
     put(page, format_args!("{}\n\n", format.description()));
-    if !format.parameters().is_empty() {
+    let knows_bids = format.bids() != BidsUse::Nothing;
+    let has_options = knows_bids || !format.parameters().is_empty();
+    if has_options {
         page.push_str("| option | type | default | |\n| --- | --- | --- | --- |\n");
     }
-    for parameter in format.parameters() {
+    let of_bids = knows_bids.then_some(&arguments::DERIVATIVES);
+    for parameter in format.parameters().iter().chain(of_bids) {
         let kind = match parameter.kind {
             ParameterKind::Float => "number",
             ParameterKind::Integer => "whole number",
+            ParameterKind::IntegerOrBoolean => "whole number or boolean",
             ParameterKind::Text => "text",
             ParameterKind::Boolean => "boolean",
             ParameterKind::Floats => "number or array of numbers",
@@ -301,7 +361,17 @@ fn reader(page: &mut String, format: &dyn Format) {
             format_args!("| `{}` | {kind} | {} | {} |\n", cells.0, cells.1, cells.2),
         );
     }
-    if !format.parameters().is_empty() {
+    if knows_bids {
+        put(
+            page,
+            format_args!(
+                "| {} | text or array of texts | all | {} |\n",
+                arguments::NAMES,
+                arguments::DESCRIPTION
+            ),
+        );
+    }
+    if has_options {
         page.push('\n');
     }
     let endings: Vec<_> = format

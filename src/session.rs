@@ -22,7 +22,7 @@ use futures::future::BoxFuture;
 use crate::database::{Database, DirectorySchema};
 use crate::models::Models;
 use crate::statements::{self, Kind, Statement, copy_to, width};
-use crate::{align, asof, ddl, models, readers};
+use crate::{align, asof, ddl, models, readers, writers};
 
 /// The catalog and schema in which all tables are.
 pub const CATALOG: &str = "voxql";
@@ -107,6 +107,9 @@ impl Session {
             let state = context.state_ref();
             state.write().table_factories_mut().insert(name, factory);
         }
+        let nifti = Arc::new(writers::nifti::NiftiFactory);
+        let state = context.state_ref();
+        state.write().register_file_format(nifti, true)?;
         let schema = DirectorySchema::new(Arc::clone(&database), context.state_weak_ref());
         match context.catalog(CATALOG) {
             Some(catalog) => catalog.register_schema(SCHEMA, Arc::new(schema))?,

@@ -10,7 +10,9 @@ use datafusion::logical_expr::{DocSection, Documentation};
 use datafusion::prelude::SessionContext;
 
 use crate::readers;
-use crate::readers::format::Format;
+use crate::readers::bids::arguments::{self, DERIVATIVES};
+use crate::readers::call::usage;
+use crate::readers::format::{BidsUse, Format};
 
 /// A SQL function.
 #[derive(Debug, Clone)]
@@ -83,12 +85,16 @@ pub fn functions(ctx: &SessionContext) -> Vec<Function> {
 
 /// What a format says about itself, as documentation of its table function.
 fn reader(format: &dyn Format) -> Documentation {
-    let parameters = format.parameters().iter();
-    let named: String = parameters
-        .clone()
-        .map(|p| format!(", {} => …", p.name))
-        .collect();
-    let arguments = parameters.map(|p| {
+    let knows_bids = format.bids() != BidsUse::Nothing;
+    let derivatives = knows_bids.then_some(&DERIVATIVES);
+    let parameters = format.parameters().iter().chain(derivatives);
+    let entities = knows_bids.then(|| {
+        (
+            arguments::NAMES.replace('`', ""),
+            arguments::DESCRIPTION.to_owned(),
+        )
+    });
+    let documented = parameters.map(|p| {
         (
             p.name.to_owned(),
             format!("{} Default: {}.", p.description, p.default),
@@ -100,9 +106,9 @@ fn reader(format: &dyn Format) -> Documentation {
             [] => format.description().to_string(),
             endings => format!("Rows of {} files.", endings.join(", ")),
         },
-        syntax_example: format!("{}('path'{named})", format.function()),
+        syntax_example: usage(format),
         sql_example: None,
-        arguments: Some(arguments.collect()),
+        arguments: Some(documented.chain(entities).collect()),
         alternative_syntax: None,
         related_udfs: None,
     }

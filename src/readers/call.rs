@@ -10,7 +10,8 @@ use datafusion::sql::sqlparser::ast::{
 
 use voxql_udfs::named_arguments::closest;
 
-use super::format::{Format, Options, Parameter, ParameterKind, Value};
+use super::bids::arguments;
+use super::format::{BidsUse, Format, Options, Parameter, ParameterKind, Value};
 
 /// The paths (first argument: a string or an array of strings) and the named arguments.
 pub fn arguments(format: &dyn Format, args: &[FunctionArg]) -> Result<(Vec<String>, Options)> {
@@ -31,7 +32,7 @@ pub fn arguments(format: &dyn Format, args: &[FunctionArg]) -> Result<(Vec<Strin
                     | FunctionArgOperator::Assignment,
             } => {
                 let parameter = find_parameter(format, &name.value)?;
-                if let Some(value) = literal(function, parameter, value)? {
+                if let Some(value) = literal(function, &parameter, value)? {
                     options.0.insert(parameter.name.to_string(), value);
                 }
             }
@@ -63,21 +64,23 @@ pub fn external_options(format: &dyn Format, given: &HashMap<String, String>) ->
             }
             _ => vec![text.clone()],
         };
-        let value = from_texts(format.function(), parameter, &texts)?;
+        let value = from_texts(format.function(), &parameter, &texts)?;
         options.0.insert(parameter.name.to_string(), value);
     }
     Ok(options)
 }
 
-fn find_parameter<'a>(format: &'a dyn Format, name: &str) -> Result<&'a Parameter> {
-    let parameters = format.parameters();
-    if let Some(parameter) = parameters
-        .iter()
-        .find(|p| p.name.eq_ignore_ascii_case(name))
-    {
+fn find_parameter(format: &dyn Format, name: &str) -> Result<Parameter> {
+    let own = format.parameters().iter();
+    let knows_bids = format.bids() != BidsUse::Nothing;
+    if let Some(parameter) = own.clone().find(|p| p.name.eq_ignore_ascii_case(name)) {
+        return Ok(*parameter);
+    }
+    if knows_bids && let Some(parameter) = arguments::parameter(name) {
         return Ok(parameter);
     }
-    let names = parameters.iter().map(|p| p.name);
+    let entities = arguments::names().filter(|_| knows_bids);
+    let names = own.map(|p| p.name).chain(entities);
     match closest(name, names) {
         Some(near) => plan_err!(
             "{}: there is no option `{name}`; did you mean `{near}`?",
@@ -91,13 +94,21 @@ fn find_parameter<'a>(format: &'a dyn Format, name: &str) -> Result<&'a Paramete
     }
 }
 
-fn usage(format: &dyn Format) -> String {
-    let named = format
-        .parameters()
-        .iter()
-        .map(|p| format!(", {} => …", p.name))
-        .collect::<String>();
-    format!("{}('path'{named})", format.function())
+/// `read_bold('path', mask => …)`, with all named arguments; those of BIDS entities shortened.
+pub fn usage(format: &dyn Format) -> String {
+    let own = format.parameters().iter().map(|p| p.name);
+    let (shortened, derivatives) = match format.bids() {
+        BidsUse::Nothing => ("", None),
+        _ => (
+            ", subject => …, task => …, …",
+            Some(arguments::DERIVATIVES.name),
+        ),
+    };
+    let named: String = own
+        .chain(derivatives)
+        .map(|name| format!(", {name} => …"))
+        .collect();
+    format!("{}('path'{named}{shortened})", format.function())
 }
 
 fn path_list(function: &str, expr: &Expr) -> Result<Vec<String>> {
@@ -154,6 +165,7 @@ fn scalar(function: &str, parameter: &Parameter, expr: &Expr) -> Result<Option<S
     match &value.value {
         SqlValue::Null => Ok(None),
         SqlValue::Boolean(b) if kind == ParameterKind::Boolean => Ok(Some(b.to_string())),
+        SqlValue::Boolean(b) if kind == ParameterKind::IntegerOrBoolean => Ok(Some(b.to_string())),
         SqlValue::Number(digits, _) => match kind {
             ParameterKind::Text | ParameterKind::Boolean => {
                 wrong_kind(function, parameter, &format!("{sign}{digits}"))
@@ -176,6 +188,11 @@ fn from_texts(function: &str, parameter: &Parameter, texts: &[String]) -> Result
         (ParameterKind::Texts, _) => Some(Value::Texts(texts.to_vec())),
         (ParameterKind::Float, [text]) => text.trim().parse().ok().map(Value::Float),
         (ParameterKind::Integer, [text]) => text.trim().parse().ok().map(Value::Integer),
+        (ParameterKind::IntegerOrBoolean, [text]) => match text.trim().to_lowercase().as_str() {
+            "true" => Some(Value::Integer(1)),
+            "false" => Some(Value::Integer(0)),
+            text => text.parse().ok().map(Value::Integer),
+        },
         (ParameterKind::Boolean, [text]) => {
             text.trim().to_lowercase().parse().ok().map(Value::Boolean)
         }
@@ -192,6 +209,7 @@ fn wrong_kind<T>(function: &str, parameter: &Parameter, value: &str) -> Result<T
     let wanted = match parameter.kind {
         ParameterKind::Float => "a number",
         ParameterKind::Integer => "a whole number",
+        ParameterKind::IntegerOrBoolean => "a whole number, true or false",
         ParameterKind::Text => "text",
         ParameterKind::Boolean => "true or false",
         ParameterKind::Floats => "a number or an array of numbers",

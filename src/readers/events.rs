@@ -14,7 +14,9 @@ use csv::ByteRecord;
 use datafusion::common::{Result, exec_err};
 
 use super::bids::{ENTITIES, entities};
-use super::format::{BatchIterator, Description, FileScan, Format, Options, Parameter, file_error};
+use super::format::{
+    BatchIterator, BidsUse, Description, FileScan, Format, Options, Parameter, file_error,
+};
 
 /// Tab-separated events as BIDS has them.
 ///
@@ -29,6 +31,8 @@ use super::format::{BatchIterator, Description, FileScan, Format, Options, Param
 /// A column that is named as a key of the table is called `events_run` and so on, so
 /// that keys mean the same in every table; a warning says so. Keys are `path`,
 /// `subject`, `session`, `task`, `run` and the entities in the files' names.
+///
+/// In a BIDS data set a file that several runs inherit is listed once for each of them: [`BidsUse::Events`].
 #[derive(Debug)]
 pub struct Events;
 
@@ -49,11 +53,17 @@ impl Format for Events {
 
     fn description(&self) -> &'static str {
         "BIDS `events.tsv`: `onset` and `duration` in seconds, and every other column that the files have, as whole numbers, \
-         numbers or text. `n/a` is NULL."
+         numbers or text. `n/a` is NULL. In a BIDS data set, events that are inherited (`task-rest_events.tsv` at the root) are rows once for each \
+         run that they are of, with its `subject`, `session`, `task` and `run`, so that they join with `read_bold` by those; `path` is the \
+         events file. Runs of a derivative have the events of the raw data set. The file itself as a path is read once."
     }
 
     fn extensions(&self) -> &'static [&'static str] {
         &["_events.tsv"]
+    }
+
+    fn bids(&self) -> BidsUse {
+        BidsUse::Events
     }
 
     fn parameters(&self) -> &'static [Parameter] {

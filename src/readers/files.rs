@@ -84,7 +84,8 @@ pub fn directory(path: &str) -> Result<PathBuf> {
     }
 }
 
-fn local_path(path: &str) -> Result<&str> {
+/// The path without `file://`; other URLs are an error.
+pub fn local_path(path: &str) -> Result<&str> {
     match path.split_once("://") {
         None => Ok(path),
         Some(("file", rest)) => Ok(rest),

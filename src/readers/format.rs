@@ -40,6 +40,17 @@ pub trait Format: Debug + Send + Sync {
         "path"
     }
 
+    /// Whether all files make one table together, as the mask that they have in common. Then
+    /// [`FileScan::files`] has them all, and there are no key columns.
+    fn reads_together(&self) -> bool {
+        false
+    }
+
+    /// What the format makes of BIDS data sets.
+    fn bids(&self) -> BidsUse {
+        BidsUse::Nothing
+    }
+
     /// The named arguments, in the order in which the reference lists them.
     fn parameters(&self) -> &'static [Parameter];
 
@@ -60,6 +71,21 @@ pub trait Format: Debug + Send + Sync {
     fn open(&self, scan: &FileScan) -> Result<BatchIterator>;
 }
 
+/// What a format makes of the directory of a BIDS data set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BidsUse {
+    /// A directory like any other.
+    Nothing,
+    /// It is searched as BIDS has it, and every entity is a named argument that chooses
+    /// files (`subject => '01'`).
+    Files,
+    /// The same, and each file is a run, with the columns `mask_path`, `events_path` and
+    /// `confounds_path`.
+    Runs,
+    /// The same as `Files`, and an inherited file is read once for each run that it is of.
+    Events,
+}
+
 /// A file's rows.
 pub type BatchIterator = Box<dyn Iterator<Item = Result<RecordBatch>> + Send>;
 
@@ -77,6 +103,8 @@ pub struct Parameter {
 pub enum ParameterKind {
     Float,
     Integer,
+    /// A whole number; true is 1 and false 0 ([`Value::Integer`]).
+    IntegerOrBoolean,
     Text,
     Boolean,
     /// A number, or an array of numbers.
@@ -172,6 +200,19 @@ pub struct FileScan {
     pub bounds: Bounds,
     /// Batches should stay near this many bytes, and hold at least one row.
     pub batch_bytes: usize,
+}
+
+/// The option that carries the files of a format that reads them together.
+pub(super) const FILES: &str = "files";
+
+impl FileScan {
+    /// The files to read: all of them where the format reads them together.
+    pub fn files(&self) -> Vec<PathBuf> {
+        match self.options.texts(FILES) {
+            Some(files) => files.iter().map(PathBuf::from).collect(),
+            None => vec![self.path.clone()],
+        }
+    }
 }
 
 /// An error that names the file. `message` says what is wrong and what to do.

@@ -21,6 +21,7 @@ pub mod events;
 pub mod files;
 pub mod format;
 pub mod gifti;
+pub mod masks;
 pub mod mel;
 pub mod mp4;
 pub mod nifti;
@@ -30,6 +31,7 @@ pub mod subtitles;
 mod testing;
 mod values;
 pub mod video;
+pub mod voxels;
 mod xml;
 
 use format::{Format, Options};
@@ -42,6 +44,10 @@ pub fn formats() -> Vec<Arc<dyn Format>> {
         Arc::new(bold::Bold),
         Arc::new(nifti::NiftiHeader),
         Arc::new(cifti::CiftiElements),
+        Arc::new(masks::EpiMasks),
+        Arc::new(masks::MultiEpiMask),
+        Arc::new(masks::IntersectMasks),
+        Arc::new(voxels::Voxels),
         Arc::new(audio::Audio),
         Arc::new(mel::Mel),
         Arc::new(events::Events),

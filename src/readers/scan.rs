@@ -8,6 +8,7 @@
 //!         Opener         one file -> batches, on a blocking thread
 //! ```
 
+use std::collections::HashSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -34,9 +35,10 @@ use datafusion_datasource::projection::{ProjectionOpener, SplitProjection};
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use object_store::{ObjectMeta, ObjectStore};
 
-use super::bids;
+use super::bids::pairs::{PAIRED, Pairs};
+use super::bids::{self, search};
 use super::bounds::Bounds;
-use super::format::{Description, FileScan, Format, Options};
+use super::format::{BidsUse, Description, FILES, FileScan, Format, Options, Value};
 
 /// A whole-brain row is near 1 MB, so batches are bounded in bytes.
 pub const BATCH_BYTES: usize = 8 << 20;
@@ -62,71 +64,91 @@ struct File {
     bytes: u64,
     /// One value per key column.
     keys: Vec<Option<String>>,
+    /// Columns of [`PAIRED`] that have no value because two files fit, and the error that says so.
+    ambiguous: Vec<(&'static str, String)>,
 }
 
 impl FileTable {
-    /// Lists the files under `paths` and reads their headers. Blocks on the disk.
-    pub fn open(format: Arc<dyn Format>, paths: &[String], options: Options) -> Result<Self> {
-        let mut found = Vec::new();
-        for path in paths {
-            for file in format.resolve(path)? {
-                if !found.contains(&file) {
-                    found.push(file);
-                }
+    /// Lists the files under `paths` and reads their headers, but only of files that the arguments
+    /// for BIDS entities leave. Blocks on the disk.
+    pub fn open(format: Arc<dyn Format>, paths: &[String], mut options: Options) -> Result<Self> {
+        let found = search::list(format.as_ref(), paths, &options)?;
+        let mut distinct = Vec::with_capacity(found.files.len());
+        let mut seen = HashSet::new();
+        for file in &found.files {
+            if seen.insert(&file.path) {
+                distinct.push(file.path.clone());
             }
         }
         let Description {
             schema: columns,
             files: kept,
-        } = format.describe(found, &options)?;
+        } = format.describe(distinct, &options)?;
+        let mut listed = found.files;
+        if format.reads_together() {
+            // One scan reads them all: the plan's file is the first, its options name the others.
+            let all = kept.iter().map(|file| file.display().to_string()).collect();
+            options.0.insert(FILES.to_owned(), Value::Texts(all));
+            listed.retain(|file| kept.first() == Some(&file.path));
+            listed.truncate(1);
+        } else {
+            let kept: HashSet<PathBuf> = kept.into_iter().collect();
+            listed.retain(|file| kept.contains(&file.path));
+        }
 
-        let entities: Vec<_> = kept.iter().map(|path| bids::entities(path)).collect();
         let mut keys: Vec<&'static str> = Vec::new();
         for (_, name) in bids::ENTITIES {
-            let present = entities
-                .iter()
-                .any(|e| e.iter().any(|(key, _)| *key == name));
+            let present = listed.iter().any(|file| file.entity(name).is_some());
             if present || USUAL_KEYS.contains(&name) {
                 keys.push(name);
             }
         }
         // A column of the files' own (`run` in an events.tsv, say) wins over the key of that name.
         keys.retain(|key| columns.column_with_name(key).is_none());
-        let mut files = Vec::with_capacity(kept.len());
-        for (path, entities) in kept.into_iter().zip(entities) {
-            let value = |key: &&str| {
-                let found = entities.iter().find(|(name, _)| name == key);
-                found.map(|(_, value)| value.clone())
-            };
+        let mut pairs = (found.in_data_set && format.bids() == BidsUse::Runs).then(Pairs::default);
+        let mut files = Vec::with_capacity(listed.len());
+        for file in listed {
+            let value = |key: &&str| file.entity(key).map(str::to_owned);
             let mut values: Vec<_> = keys.iter().map(value).collect();
-            values.push(Some(path.display().to_string()));
+            let mut ambiguous = vec![];
+            if let Some(pairs) = &mut pairs {
+                let paired = pairs.columns(&file.path);
+                values.extend(paired.paths);
+                ambiguous = paired.ambiguous;
+            }
+            values.push(Some(file.path.display().to_string()));
             files.push(File {
-                bytes: std::fs::metadata(&path)?.len(),
-                path,
+                bytes: std::fs::metadata(&file.path)?.len(),
+                path: file.path,
                 keys: values,
+                ambiguous,
             });
         }
+        let paired = PAIRED.into_iter().filter(|_| pairs.is_some());
+        let text = |name, nullable| Arc::new(Field::new(name, DataType::Utf8, nullable));
         let key_fields: Vec<FieldRef> = keys
             .iter()
-            .map(|key| Arc::new(Field::new(*key, DataType::Utf8, true)))
-            .chain([Arc::new(Field::new(
-                format.path_column(),
-                DataType::Utf8,
-                false,
-            ))])
+            .copied()
+            .chain(paired)
+            .map(|key| text(key, true))
+            .chain([text(format.path_column(), false)])
             .collect();
 
-        // `path` is long: it stands last.
-        let last = key_fields.len() - 1;
-        let schema = Schema::new_with_metadata(
-            key_fields[..last]
-                .iter()
-                .chain(columns.fields())
-                .chain(&key_fields[last..])
-                .cloned()
-                .collect::<Vec<_>>(),
-            columns.metadata().clone(),
-        );
+        // Paths are long: they stand last.
+        let (before, after) = key_fields.split_at(keys.len());
+        let schema = if format.reads_together() {
+            columns.as_ref().clone()
+        } else {
+            Schema::new_with_metadata(
+                before
+                    .iter()
+                    .chain(columns.fields())
+                    .chain(after)
+                    .cloned()
+                    .collect::<Vec<_>>(),
+                columns.metadata().clone(),
+            )
+        };
         Ok(Self {
             format,
             options,
@@ -136,6 +158,37 @@ impl FileTable {
                 .build(),
             schema: Arc::new(schema),
         })
+    }
+
+    /// An error where a column is asked for of a file that has two that fit.
+    fn check_paired(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+    ) -> Result<()> {
+        if self.files.iter().all(|file| file.ambiguous.is_empty()) {
+            return Ok(());
+        }
+        let names =
+            |filter: &Expr, column: &str| filter.column_refs().iter().any(|c| c.name() == column);
+        let is_asked = |column: &str| match projection {
+            None => true,
+            Some(indices) => indices
+                .iter()
+                .any(|&i| self.schema.field(i).name() == column),
+        };
+        // Those on the columns themselves cannot say yet which files are left.
+        let by_others = filters
+            .iter()
+            .filter(|f| !PAIRED.iter().any(|column| names(f, column)));
+        let left = self.prune(state, &by_others.cloned().collect::<Vec<_>>())?;
+        for (column, error) in left.iter().flat_map(|file| &file.ambiguous) {
+            if is_asked(column) || filters.iter().any(|f| names(f, column)) {
+                return plan_err!("{column}: {error}");
+            }
+        }
+        Ok(())
     }
 
     fn key_fields(&self) -> Vec<FieldRef> {
@@ -243,6 +296,7 @@ impl TableProvider for FileTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
+        self.check_paired(state, projection, filters)?;
         let files = self.prune(state, filters)?;
         let partitioned = files
             .iter()
@@ -256,6 +310,7 @@ impl TableProvider for FileTable {
             projection: SplitProjection::unprojected(&self.scan_schema),
             table_schema: self.scan_schema.clone(),
             metrics: ExecutionPlanMetricsSet::new(),
+            batch_rows: usize::MAX,
         };
         let config =
             FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), Arc::new(source))
@@ -311,6 +366,8 @@ struct FormatSource {
     projection: SplitProjection,
     table_schema: TableSchema,
     metrics: ExecutionPlanMetricsSet,
+    /// The rows of a batch that the session wants at most.
+    batch_rows: usize,
 }
 
 impl FileSource for FormatSource {
@@ -328,6 +385,7 @@ impl FileSource for FormatSource {
             bounds: self.bounds.clone(),
             schema: Arc::new(projected),
             limit: config.limit,
+            batch_rows: self.batch_rows,
         };
         ProjectionOpener::try_new(self.projection.clone(), Arc::new(opener), file_schema)
     }
@@ -336,9 +394,12 @@ impl FileSource for FormatSource {
         &self.table_schema
     }
 
-    /// Batches are bounded in bytes by the readers themselves.
-    fn with_batch_size(&self, _batch_size: usize) -> Arc<dyn FileSource> {
-        Arc::new(self.clone())
+    /// Batches are bounded in bytes by the readers themselves; see [`evenly`].
+    fn with_batch_size(&self, batch_size: usize) -> Arc<dyn FileSource> {
+        Arc::new(Self {
+            batch_rows: batch_size,
+            ..self.clone()
+        })
     }
 
     fn projection(&self) -> Option<&ProjectionExprs> {
@@ -390,6 +451,7 @@ struct Opener {
     bounds: Bounds,
     schema: SchemaRef,
     limit: Option<usize>,
+    batch_rows: usize,
 }
 
 impl FileOpener for Opener {
@@ -405,7 +467,9 @@ impl FileOpener for Opener {
         };
         // DataFusion opens the next file while it reads this one: decoding may
         // only start when the first batch is asked for, or memory doubles.
-        let start = async move { Ok::<_, datafusion::error::DataFusionError>(read(format, scan)) };
+        let rows = self.batch_rows;
+        let start =
+            async move { Ok::<_, datafusion::error::DataFusionError>(read(format, scan, rows)) };
         Ok(async move { Ok(futures::stream::once(start).try_flatten().boxed()) }.boxed())
     }
 }
@@ -424,17 +488,62 @@ fn path_of(file: &PartitionedFile) -> Result<PathBuf> {
 fn read(
     format: Arc<dyn Format>,
     scan: FileScan,
+    batch_rows: usize,
 ) -> datafusion::physical_plan::SendableRecordBatchStream {
     let mut builder = RecordBatchReceiverStream::builder(Arc::clone(&scan.schema), 1);
     let batches = builder.tx();
     builder.spawn_blocking(move || {
         for batch in format.open(&scan)? {
-            let failed = batch.is_err();
-            if batches.blocking_send(batch).is_err() || failed {
-                break;
+            for piece in evenly(batch?, batch_rows) {
+                if batches.blocking_send(Ok(piece)).is_err() {
+                    return Ok(());
+                }
             }
         }
         Ok(())
     });
     builder.build()
+}
+
+/// The batch in pieces of at most `most` rows, all of about the same size.
+///
+/// DataFusion would cut off full batches and leave a rest. A rest of a few rows keeps all of
+/// its batch's memory, and where rests and full batches go to two partitions by turns, one of
+/// the partitions collects rests, and their memory, until they are a batch.
+fn evenly(batch: RecordBatch, most: usize) -> impl Iterator<Item = RecordBatch> {
+    let rows = batch.num_rows();
+    let pieces = rows.div_ceil(most.max(1)).max(1);
+    let size = rows.div_ceil(pieces).max(1);
+    let starts = (0..pieces).map(move |piece| (piece * size).min(rows));
+    starts.map(move |start| batch.slice(start, size.min(rows - start)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{AsArray, Int64Array};
+    use arrow::datatypes::Int64Type;
+
+    #[test]
+    fn batches_are_cut_evenly() {
+        for (rows, most, sizes) in [
+            (0, 5, vec![0]),
+            (5, 5, vec![5]),
+            (6, 5, vec![3, 3]),
+            (11, 5, vec![4, 4, 3]),
+            (3, 1, vec![1, 1, 1]),
+            (3, usize::MAX, vec![3]),
+        ] {
+            let numbers = Arc::new(Int64Array::from_iter_values(0..rows));
+            let batch = RecordBatch::try_from_iter([("n", numbers as ArrayRef)]).unwrap();
+            let pieces: Vec<_> = evenly(batch, most).collect();
+            let got: Vec<_> = pieces.iter().map(RecordBatch::num_rows).collect();
+            assert_eq!(got, sizes);
+            let all = pieces.iter().flat_map(|piece| {
+                let values = piece.column(0).as_primitive::<Int64Type>().values();
+                values.iter().copied().collect::<Vec<_>>()
+            });
+            assert!(all.eq(0..rows));
+        }
+    }
 }

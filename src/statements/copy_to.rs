@@ -15,6 +15,7 @@ use futures::TryStreamExt;
 
 use super::copy::with_encodings;
 use crate::session::{Answer, Session};
+use crate::writers;
 
 /// Runs a COPY. A folder of this machine becomes visible when all its files are written.
 ///
@@ -23,7 +24,9 @@ use crate::session::{Answer, Session};
 /// the query and the disk, which leave the folder as it was.
 pub async fn run(session: &Session, mut copy: CopyTo) -> Result<Answer> {
     let overwrite = take_overwrite(&mut copy)?;
-    let Some(folder) = local_folder(&copy) else {
+    // An image is one file, staged by its sink.
+    let is_image = copy.file_type.get_ext() == writers::nifti::NAME;
+    let Some(folder) = local_folder(&copy).filter(|_| !is_image) else {
         return session
             .run_rows(LogicalPlan::Copy(with_encodings(copy)))
             .await;

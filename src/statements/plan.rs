@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
-use datafusion::common::{Result, plan_err};
+use datafusion::common::{Result, TableReference, plan_err};
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::planner::{
@@ -37,9 +37,13 @@ pub async fn plan(state: &SessionState, mut statement: EngineStatement) -> Resul
     let mut calls = Calls::default();
     collect(&statement, &mut calls);
     let mut tables = HashMap::new();
+    let mut counts: HashMap<String, usize> = HashMap::new();
     for call in calls.0 {
         let table = open(&call).await?;
-        tables.insert(call.text, table);
+        let count = counts.entry(call.function.clone()).or_default();
+        *count += 1;
+        let name = scan_name(call.function, *count);
+        tables.insert(call.text, (name, table));
     }
     let mut state = state.clone();
     state.register_relation_planner(Arc::new(ReaderPlanner { tables }))?;
@@ -166,10 +170,21 @@ async fn open(call: &Call) -> Result<Arc<dyn TableProvider>> {
     readers::open(format, paths, options).await
 }
 
+/// What a scan is called in the plan: the function, and for the second and later calls of it a
+/// number before. To DataFusion, scans of one name are one scan, whatever they read: it would
+/// give the subqueries `(SELECT … FROM f('a'))` and `(SELECT … FROM f('b'))` one value.
+fn scan_name(function: String, call: usize) -> TableReference {
+    match call {
+        1 => TableReference::bare(function),
+        _ => TableReference::partial(format!("{function}_{call}"), function),
+    }
+}
+
 /// Puts the tables of reader calls into plans.
 #[derive(Debug)]
 struct ReaderPlanner {
-    tables: HashMap<String, Arc<dyn TableProvider>>,
+    /// By the call's text.
+    tables: HashMap<String, (TableReference, Arc<dyn TableProvider>)>,
 }
 
 impl RelationPlanner for ReaderPlanner {
@@ -181,12 +196,11 @@ impl RelationPlanner for ReaderPlanner {
         let Some(call) = reader_call(&relation) else {
             return Ok(RelationPlanning::Original(Box::new(relation)));
         };
-        let Some(table) = self.tables.get(&call.text) else {
+        let Some((name, table)) = self.tables.get(&call.text) else {
             return plan_err!("{}: the files were not looked at", call.text);
         };
-        let plan =
-            LogicalPlanBuilder::scan(call.function, provider_as_source(Arc::clone(table)), None)?
-                .build()?;
+        let source = provider_as_source(Arc::clone(table));
+        let plan = LogicalPlanBuilder::scan(name.clone(), source, None)?.build()?;
         let alias = match relation {
             TableFactor::Table { alias, .. } | TableFactor::Function { alias, .. } => alias,
             _ => None,

@@ -113,6 +113,63 @@ fn insert() {
     );
 }
 
+/// The image is the old or the new one, whole; never a part of one.
+#[test]
+fn copy_of_an_image() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = folder.path().join("study");
+    let place = |name: &str| folder.path().join(name).display().to_string();
+    let (run, image) = (place("run.nii"), place("image.nii.gz"));
+    ask(
+        &db,
+        &format!(
+            "COPY (SELECT (value * 7919) % 40 AS i, value / 40 % 40 AS j, value / 1600 AS k,
+                          arrow_cast(range(0, 60), 'List(Int16)') AS v
+                   FROM generate_series(0, 63999))
+             TO '{run}' STORED AS NIFTI
+             OPTIONS (like '{}', tr 2)",
+            grid(folder.path())
+        ),
+    );
+    kill_at_many_moments(
+        &db,
+        |i| {
+            format!(
+                "COPY (SELECT tr, vector_sum(bold) OVER (PARTITION BY tr) AS bold
+                       FROM read_bold('{run}') WHERE tr < 60 - {i} % 2)
+                 TO '{image}' STORED AS NIFTI OPTIONS (like '{run}')"
+            )
+        },
+        |_| {
+            if Path::new(&image).exists() {
+                let found = ask(
+                    &db,
+                    &format!("SELECT count(*), sum(bold[7]), sum(tr) FROM read_bold('{image}')"),
+                );
+                assert!(
+                    found == "60,1770.0,1770" || found == "59,1711.0,1711",
+                    "{found}"
+                );
+            }
+        },
+    );
+}
+
+/// An image of 40 × 40 × 40 voxels of 0, for its grid.
+fn grid(folder: &Path) -> String {
+    let mut bytes = vec![0u8; 352 + 64_000];
+    bytes[..4].copy_from_slice(&348i32.to_le_bytes());
+    for (i, n) in [3i16, 40, 40, 40, 1, 1, 1, 1].iter().enumerate() {
+        bytes[40 + 2 * i..42 + 2 * i].copy_from_slice(&n.to_le_bytes());
+    }
+    bytes[70..72].copy_from_slice(&2i16.to_le_bytes());
+    bytes[108..112].copy_from_slice(&352f32.to_le_bytes());
+    bytes[344..348].copy_from_slice(b"n+1\0");
+    let path = folder.join("grid.nii");
+    std::fs::write(&path, bytes).unwrap();
+    path.display().to_string()
+}
+
 #[test]
 fn create_model() {
     let folder = tempfile::tempdir().unwrap();

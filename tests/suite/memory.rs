@@ -70,9 +70,19 @@ fn peak(folder: &Path, run: &str, volumes: usize) -> u64 {
     let sql = format!(
         "SELECT count(*), min(array_length(bold)), sum(bold[1]) FROM read_bold('{run}', mask => 'mask.nii')"
     );
+    let (peak, row) = peak_of(folder, &sql);
+    assert!(
+        row.starts_with(&format!("{volumes},{}", VOXELS / 2)),
+        "{row}"
+    );
+    peak
+}
+
+/// Peak resident memory of a query, in MB, and the first row of its answer.
+fn peak_of(folder: &Path, sql: &str) -> (u64, String) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_voxql"))
         .current_dir(folder)
-        .args(["--threads", "2", "--format", "csv", "-c", &sql])
+        .args(["--threads", "2", "--format", "csv", "-c", sql])
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -89,12 +99,7 @@ fn peak(folder: &Path, run: &str, volumes: usize) -> u64 {
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success());
     let answer = String::from_utf8(output.stdout).unwrap();
-    let row = answer.lines().nth(1).unwrap();
-    assert!(
-        row.starts_with(&format!("{volumes},{}", VOXELS / 2)),
-        "{row}"
-    );
-    peak
+    (peak, answer.lines().nth(1).unwrap().to_owned())
 }
 
 #[test]
@@ -114,6 +119,57 @@ fn masking_a_long_run_stays_within_400_mb() {
         peaks[0], peaks[1]
     );
     assert!(peaks[1] < 400, "{} MB", peaks[1]);
+    assert!(
+        peaks[1] < peaks[0] + 60,
+        "memory grows with the run: {peaks:?} MB"
+    );
+}
+
+/// Volumes go from one file to the other, a few at a time.
+#[test]
+fn writing_a_long_run_takes_no_more_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut peaks = Vec::new();
+    for volumes in [150, 600] {
+        let run = format!("run-{volumes}_bold.nii.gz");
+        write_run(&folder.path().join(&run), volumes);
+        let sql = format!(
+            "COPY (SELECT tr, bold FROM read_bold('{run}')) TO 'out.nii.gz' STORED AS NIFTI \
+             OPTIONS (like '{run}')"
+        );
+        let (peak, rows) = peak_of(folder.path(), &sql);
+        assert_eq!(rows, volumes.to_string());
+        peaks.push(peak);
+    }
+    eprintln!(
+        "peak resident memory of COPY: {} MB for 150 volumes, {} MB for 600",
+        peaks[0], peaks[1]
+    );
+    assert!(
+        peaks[1] < peaks[0] + 60,
+        "memory grows with the run: {peaks:?} MB"
+    );
+}
+
+/// Each voxel's values over time, a block of voxels at a time.
+#[test]
+fn turning_a_long_run_takes_no_more_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut peaks = Vec::new();
+    for volumes in [150, 450] {
+        let run = format!("run-{volumes}_bold.nii.gz");
+        write_run(&folder.path().join(&run), volumes);
+        let sql = format!(
+            "SELECT count(*), min(array_length(bold)), sum(bold[1]) FROM read_voxels('{run}')"
+        );
+        let (peak, row) = peak_of(folder.path(), &sql);
+        assert!(row.starts_with(&format!("{VOXELS},{volumes}")), "{row}");
+        peaks.push(peak);
+    }
+    eprintln!(
+        "peak resident memory of read_voxels: {} MB for 150 volumes, {} MB for 450",
+        peaks[0], peaks[1]
+    );
     assert!(
         peaks[1] < peaks[0] + 60,
         "memory grows with the run: {peaks:?} MB"

@@ -1,8 +1,8 @@
 //! `read_bids`: the files of a BIDS data set as a table.
 //!
 //! The scan's one "file" is the root directory. It is walked once, when the rows are
-//! asked for ([`walk`]); a directory's JSON files are kept while the walk is inside it
-//! ([`level`]), so that memory follows the depth of the tree and not its size.
+//! asked for ([`walk`](super::bids::walk)); a directory's JSON files are kept while the walk is inside it
+//! ([`level`](super::bids::level)), so that memory follows the depth of the tree and not its size.
 //! Files are looked at only for the columns that need it ([`row`]).
 
 use std::path::PathBuf;
@@ -16,17 +16,15 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::{Result, exec_err};
 
 use super::bids::ENTITIES;
+use super::bids::walk::{Scope, Walk};
 use super::files;
 use super::format::{BatchIterator, Description, FileScan, Format, Options, Parameter};
 
-mod level;
 mod row;
 #[cfg(test)]
 mod tests;
-mod walk;
 
 use row::Row;
-use walk::Walk;
 
 /// The files of a BIDS tree, raw or derivatives. One row is one file.
 #[derive(Debug)]
@@ -107,7 +105,7 @@ impl Format for BidsTree {
             columns.push(What::of(field.name())?);
         }
         Ok(Box::new(Batches {
-            walk: Walk::new(&scan.path)?,
+            walk: Walk::new(&scan.path, Scope::default())?,
             columns,
             schema: Arc::clone(&scan.schema),
             left: scan.limit.unwrap_or(usize::MAX),

@@ -6,8 +6,8 @@ use std::io::{self, Read};
 
 use serde_json::{Map, Value};
 
-use super::level::{Json, Level};
-use super::walk::{Found, Kind};
+use crate::readers::bids::level::{Json, Level};
+use crate::readers::bids::walk::{Found, Kind};
 use crate::readers::bids::{Name, stem};
 
 /// The names of directories of data.
@@ -40,7 +40,7 @@ pub struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
-    /// `levels` as [`super::walk::Walk::levels`] gives them.
+    /// `levels` as `Walk::levels` gives them.
     pub fn new(found: &'a Found, levels: Vec<&'a Level>) -> Self {
         Self {
             found,
@@ -57,9 +57,7 @@ impl<'a> Row<'a> {
 
     /// The value of an entity, by its key in names (`sub`).
     pub fn entity(&self, key: &str) -> Option<&str> {
-        let pairs = &self.name.as_ref()?.pairs;
-        let (_, value) = pairs.iter().find(|(k, _)| *k == key)?;
-        Some(value)
+        self.name.as_ref()?.value(key)
     }
 
     /// The directory that the file is in, where it is one of data.
@@ -189,7 +187,7 @@ impl<'a> Row<'a> {
     fn sidecar_problem(&self) -> Option<String> {
         for json in self.sidecars() {
             if let Err(error) = json.fields() {
-                return Some(format!("sidecar {}: {error}", json.name));
+                return Some(format!("sidecar {}: {error}", json.name()));
             }
         }
         let wrong = |field: &str, wanted: &str| {

@@ -32,7 +32,7 @@ use self::run::Run;
 use self::volume_run::Regions;
 use super::files::leave_out_empty;
 use super::format::{
-    BatchIterator, Description, FileScan, Format, Options, Parameter, ParameterKind,
+    BatchIterator, BidsUse, Description, FileScan, Format, Options, Parameter, ParameterKind,
 };
 use super::nifti::pair;
 
@@ -72,7 +72,9 @@ impl Format for Bold {
          else a `List<Float32>`. A 3-D image, such as a statistical map, is a run of one volume: `tr` 0 at `time` 0. \
          The path of a pair is its `.hdr` or its `.img`. \
          The repetition time comes from the BIDS sidecar, else from the header, else from `tr`; a run of one volume needs none (NULL); \
-         where they differ, a warning names them. Empty files are left out with a warning.\n\n\
+         where they differ, a warning names them. Empty files are left out with a warning. \
+         In a BIDS data set, `mask_path`, `events_path` and `confounds_path` are the files that belong to the run. The headers of all files \
+         that the arguments leave are read when the query is planned, and only the runs that a condition on keys leaves when it runs.\n\n\
          CIFTI-2 (`.dtseries.nii`, `.ptseries.nii`) and GIFTI (`.func.gii`) give the same columns, one row per time point; `bold` has the \
          grayordinates, the parcels, or the vertices of one hemisphere (the key `hemisphere` says which), in the file's order. `cifti_elements` says where each is. \
          The series' own step is the repetition time where no sidecar has it (GIFTI's `TimeStep` counts as milliseconds from 50 on, as \
@@ -92,6 +94,10 @@ impl Format for Bold {
             ".ptseries.nii",
             ".func.gii",
         ]
+    }
+
+    fn bids(&self) -> BidsUse {
+        BidsUse::Runs
     }
 
     fn parameters(&self) -> &'static [Parameter] {

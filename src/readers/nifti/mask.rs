@@ -111,18 +111,18 @@ pub fn fill(pattern: &str, file: &Path) -> Result<PathBuf> {
     let mut rest = pattern;
     while let Some((before, after)) = rest.split_once('{') {
         let Some((name, after)) = after.split_once('}') else {
-            return plan_err!("read_bold: mask => '{pattern}' has a {{ without its }}");
+            return plan_err!("mask => '{pattern}' has a {{ without its }}");
         };
         if !ENTITIES.iter().any(|(_, column)| *column == name) {
             let names: Vec<&str> = ENTITIES.iter().map(|(_, column)| *column).collect();
             return plan_err!(
-                "read_bold: mask => '{pattern}': {{{name}}} is no BIDS entity; there are {}",
+                "mask => '{pattern}': {{{name}}} is no BIDS entity; there are {}",
                 names.join(", ")
             );
         }
         let Some((_, value)) = entities(file).into_iter().find(|(n, _)| *n == name) else {
             return plan_err!(
-                "read_bold: mask => '{pattern}': the name of {} does not say its {name}",
+                "mask => '{pattern}': the name of {} does not say its {name}",
                 file.display()
             );
         };

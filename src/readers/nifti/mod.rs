@@ -1,13 +1,14 @@
 //! NIfTI files: headers, affines, volumes one after the other, masks; and `nifti_header`.
 
-pub(super) mod affine;
-pub(super) mod header;
+pub(crate) mod affine;
+pub(crate) mod grid;
+pub(crate) mod header;
 mod header_table;
-pub(super) mod mask;
-pub(super) mod pair;
-pub(super) mod raw;
+pub(crate) mod mask;
+pub(crate) mod pair;
+pub(crate) mod raw;
 #[cfg(test)]
-pub(super) mod testing;
-pub(super) mod volumes;
+pub(crate) mod testing;
+pub(crate) mod volumes;
 
 pub use self::header_table::NiftiHeader;

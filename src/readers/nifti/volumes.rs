@@ -180,6 +180,12 @@ impl Volumes {
             )),
         }
     }
+
+    /// Reads the next volume as it is on disk, every voxel of it.
+    pub fn read_raw(&mut self) -> Result<&[u8]> {
+        self.read(&[], &mut vec![])?;
+        Ok(&self.raw)
+    }
 }
 
 /// The bytes of an image's header, and the file that has it (the `.hdr` where `path` is an

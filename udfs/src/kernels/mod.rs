@@ -1,5 +1,6 @@
 //! The mathematics: slices and matrices, nothing of DataFusion.
 
+pub mod brain;
 pub mod decibel;
 pub mod design;
 pub mod dot;

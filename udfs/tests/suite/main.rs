@@ -9,6 +9,7 @@ macro_rules! note {
     }};
 }
 
+mod brain_laws;
 mod clean_laws;
 mod common;
 mod golden_bins;
@@ -18,6 +19,7 @@ mod golden_design;
 mod golden_hrf;
 mod golden_mel;
 mod golden_neighbours;
+mod golden_nifti;
 mod golden_regressor;
 mod golden_srm;
 mod golden_textalign;

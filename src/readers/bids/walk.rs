@@ -7,12 +7,10 @@ use std::path::{Path, PathBuf};
 
 use datafusion::common::Result;
 
+use super::data_set::{DESCRIPTION, ancestors_within, is_derivative};
 use super::level::Level;
-use crate::readers::bids::Name;
+use super::name::Name;
 use crate::readers::format::file_error;
-
-/// What makes a directory the root of a data set, where inheritance begins.
-const DESCRIPTION: &str = "dataset_description.json";
 
 /// Directories at the root of a data set that hold no files of BIDS, as for the BIDS validator.
 const NOT_BIDS: [&str; 2] = ["sourcedata", "code"];
@@ -39,12 +37,22 @@ pub enum Kind {
     Unreadable(String),
 }
 
+/// What of a tree is left out besides what never belongs to it.
+#[derive(Debug, Clone, Default)]
+pub struct Scope {
+    /// The `derivatives` of raw data sets.
+    pub without_derivatives: bool,
+    /// Directories of other subjects than these.
+    pub subjects: Option<Vec<String>>,
+}
+
 /// Walks a tree in the order of names, files and directories as they come.
 pub struct Walk {
     /// Directories above the root, from that of the data set down.
     above: Vec<Level>,
     /// The directories from the root to where the walk is.
     inside: Vec<Directory>,
+    scope: Scope,
 }
 
 struct Directory {
@@ -60,10 +68,11 @@ pub type Entry = (String, fs::FileType);
 
 impl Walk {
     /// `root` is an absolute path without links.
-    pub fn new(root: &Path) -> Result<Self> {
+    pub fn new(root: &Path, scope: Scope) -> Result<Self> {
         let mut walk = Self {
             above: above(root)?,
             inside: vec![],
+            scope,
         };
         walk.enter(root.to_path_buf(), root.to_path_buf())
             .map_err(|e| file_error(root, e))?;
@@ -77,6 +86,11 @@ impl Walk {
         let all: Vec<_> = self.above.iter().chain(inside).collect();
         let root = all.iter().rposition(|level| level.is_data_set);
         all.into_iter().skip(root.unwrap_or(0))
+    }
+
+    /// The directory of the file found last, without links.
+    pub fn real(&self) -> Option<&Path> {
+        Some(&self.inside.last()?.real)
     }
 
     fn enter(&mut self, path: PathBuf, real: PathBuf) -> io::Result<()> {
@@ -134,6 +148,9 @@ impl Iterator for Walk {
             if (is_root || here.level.is_data_set) && NOT_BIDS.contains(&name.as_str()) {
                 continue;
             }
+            if self.scope.exclude(here, &name) {
+                continue;
+            }
             if path.is_symlink() {
                 match path.canonicalize() {
                     Ok(target) => real = target,
@@ -151,23 +168,30 @@ impl Iterator for Walk {
     }
 }
 
-/// The levels above `root` from that of its data set down; none where `root` is one itself.
+impl Scope {
+    fn exclude(&self, within: &Directory, name: &str) -> bool {
+        if let (Some(wanted), Some(subject)) = (&self.subjects, name.strip_prefix("sub-")) {
+            return !wanted.iter().any(|w| w == subject);
+        }
+        self.without_derivatives
+            && name == "derivatives"
+            && within.level.is_data_set
+            && !is_derivative(&within.path)
+    }
+}
+
+/// The levels above `root` from that of the data set down; none where `root` is one itself.
 fn above(root: &Path) -> Result<Vec<Level>> {
-    let data_set = root
-        .ancestors()
-        .position(|d| d.join(DESCRIPTION).is_file())
-        .unwrap_or(0);
     let mut levels = vec![];
-    for path in root.ancestors().take(data_set + 1).skip(1) {
+    for path in ancestors_within(root).into_iter().skip(1).rev() {
         let entries = list(path).map_err(|e| file_error(path, e))?;
         levels.push(Level::new(path, &entries, has_description(&entries)));
     }
-    levels.reverse();
     Ok(levels)
 }
 
 /// What is in a directory, in the order of names, without what is hidden.
-fn list(directory: &Path) -> io::Result<Vec<Entry>> {
+pub fn list(directory: &Path) -> io::Result<Vec<Entry>> {
     let mut entries = vec![];
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
@@ -178,6 +202,12 @@ fn list(directory: &Path) -> io::Result<Vec<Entry>> {
     }
     entries.sort_by(|a, b| a.0.cmp(&b.0));
     Ok(entries)
+}
+
+/// A pipe would be waited for without end. A link to nothing counts: reading it says what is wrong.
+pub fn is_readable(path: &Path, kind: fs::FileType) -> bool {
+    let leads_to_file = || path.metadata().map_or(true, |target| target.is_file());
+    kind.is_file() || (kind.is_symlink() && leads_to_file())
 }
 
 fn is_hidden(name: &OsStr) -> bool {
