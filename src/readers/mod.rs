@@ -16,10 +16,12 @@ pub mod bids_tree;
 pub mod bold;
 pub mod bounds;
 pub mod call;
+pub mod cifti;
 pub mod confounds;
 pub mod events;
 pub mod files;
 pub mod format;
+pub mod gifti;
 pub mod masks;
 pub mod mel;
 pub mod mp4;
@@ -29,8 +31,10 @@ pub mod subtitles;
 #[cfg(test)]
 mod testing;
 mod tsv;
+mod values;
 pub mod video;
 pub mod voxels;
+mod xml;
 
 use format::{Format, Options};
 use scan::FileTable;
@@ -41,6 +45,7 @@ pub fn formats() -> Vec<Arc<dyn Format>> {
         Arc::new(bids_tree::BidsTree),
         Arc::new(bold::Bold),
         Arc::new(nifti::NiftiHeader),
+        Arc::new(cifti::CiftiElements),
         Arc::new(masks::EpiMasks),
         Arc::new(masks::MultiEpiMask),
         Arc::new(masks::IntersectMasks),

@@ -26,7 +26,7 @@ pub struct Batches {
     path: PathBuf,
     schema: SchemaRef,
     run: Run,
-    /// `None`: one volume, which needs none.
+    /// `None`: one volume, which needs none, or maps.
     time: Option<RepetitionTime>,
     /// Elements of a row; `None` where `bold` is not asked for: then nothing is decompressed.
     length: Option<usize>,
@@ -39,10 +39,10 @@ impl Batches {
     pub fn open(scan: &FileScan) -> Result<Self> {
         let request = Request::parse(&scan.options)?;
         let mut run = Run::open(&scan.path)?;
-        let time =
-            RepetitionTime::of_run(&scan.path, run.rows(), run.repetition_time(), request.tr)?;
+        let time = run.time(&scan.path, request.tr)?;
         let Range { start, end } = rows(&scan.bounds, time.as_ref(), run.rows());
         let end = end.min(start.saturating_add(scan.limit.unwrap_or(usize::MAX)));
+        run.expect(start..end)?;
         let mut rows_per_batch = NARROW_ROWS;
         let mut length = None;
         if scan.schema.column_with_name("bold").is_some() && start < end {
@@ -88,6 +88,9 @@ impl Batches {
                 "tr" => Ok(Arc::new(Int64Array::from_iter_values(
                     (first..last).map(|volume| volume as i64),
                 )) as ArrayRef),
+                "time" if self.time.is_none() && self.run.rows() > 1 => {
+                    Ok(Arc::new(Float64Array::new_null(rows)) as ArrayRef)
+                }
                 "time" => Ok(Arc::new(Float64Array::from_iter_values(
                     (first..last).map(|volume| self.start_of(volume)),
                 )) as ArrayRef),
@@ -125,7 +128,7 @@ impl Batches {
             other => Err(file_error(
                 &self.path,
                 format!(
-                    "has {length} voxels in its mask, but the table's bold is {other}; \
+                    "has {length} values in a row, but the table's bold is {other}; \
                      the image or the mask has changed since the table was described, \
                      create it again"
                 ),

@@ -8,10 +8,12 @@
 //! ```
 
 mod batches;
+mod metadata;
 mod region;
 mod repetition_time;
 mod request;
 mod run;
+mod surface_run;
 mod volume_run;
 
 #[cfg(test)]
@@ -25,7 +27,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::Result;
 
 use self::batches::Batches;
-use self::repetition_time::RepetitionTime;
+use self::metadata::Metadata;
 use self::request::Request;
 use self::run::Run;
 use self::volume_run::{Length, Regions};
@@ -76,11 +78,26 @@ impl Format for Bold {
          The repetition time comes from the BIDS sidecar, else from the header, else from `tr`; a run of one volume needs none (NULL); \
          where they differ, a warning names them. Empty files are left out with a warning. \
          In a BIDS data set, `mask_path`, `events_path` and `confounds_path` are the files that belong to the run. The headers of all files \
-         that the arguments leave are read when the query is planned, and only the runs that a condition on keys leaves when it runs."
+         that the arguments leave are read when the query is planned, and only the runs that a condition on keys leaves when it runs.\n\n\
+         CIFTI-2 (`.dtseries.nii`, `.ptseries.nii`) and GIFTI (`.func.gii`) give the same columns, one row per time point; `bold` has the \
+         grayordinates, the parcels, or the vertices of one hemisphere (the key `hemisphere` says which), in the file's order. `cifti_elements` says where each is. \
+         The series' own step is the repetition time where no sidecar has it (GIFTI's `TimeStep` counts as milliseconds from 50 on, as \
+         FreeSurfer writes it, else as seconds), and its start is the first row's time. `.dscalar.nii`, `.pscalar.nii`, `.shape.gii` and other maps \
+         are one row per map, `tr` its place; several in a file have no time (NULL). The field `bold` carries what the files say in its metadata: \
+         `voxql.brain_models`, `voxql.parcels`, `voxql.volume`, `voxql.maps` (JSON), `voxql.structure`, and `voxql.elements`, the same where elements mean the \
+         same; what differs between files is left out, with a warning. `mask` is for volumes only."
     }
 
     fn extensions(&self) -> &'static [&'static str] {
-        &["_bold.nii.gz", "_bold.nii", "_bold.hdr", "_bold.hdr.gz"]
+        &[
+            "_bold.nii.gz",
+            "_bold.nii",
+            "_bold.hdr",
+            "_bold.hdr.gz",
+            ".dtseries.nii",
+            ".ptseries.nii",
+            ".func.gii",
+        ]
     }
 
     fn bids(&self) -> BidsUse {
@@ -168,11 +185,18 @@ impl Format for Bold {
         let mut regions = Regions::default();
         let mut conflicts: BTreeMap<String, (&Path, usize)> = BTreeMap::new();
         let mut lengths = vec![];
-        let mut all_timed = true;
+        let mut metadata = Metadata::default();
+        let mut timed = Timed::All;
         for path in &files {
             let run = Run::open(path)?;
-            let time = RepetitionTime::of_run(path, run.rows(), run.repetition_time(), request.tr)?;
-            all_timed &= time.is_some();
+            let time = run.time(path, request.tr)?;
+            if time.is_none() {
+                timed = timed.max(match run.rows() {
+                    1 => Timed::AllButSingleRows,
+                    _ => Timed::NotMaps,
+                });
+            }
+            metadata.add(path, run.metadata());
             if let Some(conflict) = time.and_then(|time| time.conflict) {
                 conflicts.entry(conflict).or_insert((path, 0)).1 += 1;
             }
@@ -185,7 +209,11 @@ impl Format for Bold {
             };
             log::warn!("{}{more}: {conflict}", path.display());
         }
-        let schema = schema(&files, &lengths, all_timed, options.text("mask"))?;
+        let mut metadata = metadata.common();
+        if let Some(mask) = options.text("mask") {
+            metadata.insert(MASK_KEY.to_owned(), mask.to_owned());
+        }
+        let schema = schema(&files, &lengths, timed, metadata)?;
         Ok(Description { schema, files })
     }
 
@@ -194,18 +222,24 @@ impl Format for Bold {
     }
 }
 
-/// `lengths` are the elements of each file's rows; `all_timed`: all files have a repetition time.
+/// Which files have a repetition time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Timed {
+    All,
+    /// A single row starts at 0 all the same.
+    AllButSingleRows,
+    /// Some files are several maps, which have no time at all.
+    NotMaps,
+}
+
+/// `lengths` are the elements of each file's rows; `metadata` are those of `bold`.
 fn schema(
     files: &[PathBuf],
     lengths: &[Length],
-    all_timed: bool,
-    mask: Option<&str>,
+    timed: Timed,
+    mut metadata: HashMap<String, String>,
 ) -> Result<SchemaRef> {
     let item = Arc::new(Field::new_list_field(DataType::Float32, true));
-    let mut metadata = HashMap::new();
-    if let Some(mask) = mask {
-        metadata.insert(MASK_KEY.to_owned(), mask.to_owned());
-    }
     if let Some(labels) = same_labels(files, lengths)? {
         let labels: Vec<String> = labels.iter().map(ToString::to_string).collect();
         metadata.insert(LABELS_KEY.to_owned(), labels.join(","));
@@ -221,8 +255,8 @@ fn schema(
     };
     Ok(Arc::new(Schema::new(vec![
         Field::new("tr", DataType::Int64, false),
-        Field::new("time", DataType::Float64, false),
-        Field::new("repetition_time", DataType::Float64, !all_timed),
+        Field::new("time", DataType::Float64, timed == Timed::NotMaps),
+        Field::new("repetition_time", DataType::Float64, timed != Timed::All),
         Field::new("bold", bold, false).with_metadata(metadata),
     ])))
 }

@@ -17,24 +17,26 @@ const NS_PER_DAY: f64 = 86_400e9;
 pub struct RepetitionTime {
     /// Whole nanoseconds, from 1 to a day of them, so that volume · time fits an `i64`.
     pub ns: i64,
+    /// When the first volume starts, from the start of the run; within a hundred days.
+    start_ns: i64,
     pub conflict: Option<String>,
 }
 
 impl RepetitionTime {
-    /// The time of the run of `rows` volumes at `path`; `header` is what the file itself says,
-    /// in seconds, and `given`, seconds, has passed [`check_given`].
+    /// The time of the run at `path`; `header` is what the file itself says, in seconds, and
+    /// `given`, seconds, has passed [`check_given`].
     ///
-    /// `None` where no source has it and the run is one volume, which needs none. Errors where
-    /// more volumes have none, and for a sidecar whose `RepetitionTime` is not a
+    /// `None` where no source has it and it is not `needed`, as for one volume. Errors where
+    /// it is, and for a sidecar whose `RepetitionTime` is not a
     /// positive number or which has `VolumeTiming` (volumes at unequal times) instead.
     pub fn of_run(
         path: &Path,
-        rows: usize,
+        needed: bool,
         header: Option<f64>,
         given: Option<f64>,
     ) -> Result<Option<Self>> {
         match Self::find(path, header, given)? {
-            None if rows > 1 => Err(file_error(
+            None if needed => Err(file_error(
                 path,
                 "neither a BIDS sidecar nor the header has the repetition time; \
                  say it in seconds, such as tr => 2.0",
@@ -66,12 +68,25 @@ impl RepetitionTime {
             )
         });
         match nanoseconds(seconds) {
-            Some(ns) => Ok(Some(RepetitionTime { ns, conflict })),
+            Some(ns) => Ok(Some(RepetitionTime {
+                ns,
+                start_ns: 0,
+                conflict,
+            })),
             None => Err(file_error(
                 path,
                 format!("{source} says a repetition time of {seconds} s, which cannot be"),
             )),
         }
+    }
+
+    /// The same with a first volume that starts so many seconds after the run; a time that cannot be is
+    /// taken as 0.
+    pub fn starting_at(mut self, seconds: f64) -> Self {
+        let ns = (seconds * 1e9).round();
+        let possible = ns.abs() <= 100.0 * NS_PER_DAY;
+        self.start_ns = if possible { ns as i64 } else { 0 };
+        self
     }
 
     /// Seconds.
@@ -82,7 +97,7 @@ impl RepetitionTime {
     /// The start of a volume in seconds: the product is of whole nanoseconds, never of rounded
     /// seconds, so volume 25 at 0.72 s starts at 18.0 s exactly.
     pub fn start_of(&self, volume: usize) -> f64 {
-        (volume as i64 * self.ns) as f64 / 1e9
+        (self.start_ns + volume as i64 * self.ns) as f64 / 1e9
     }
 }
 
@@ -142,7 +157,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("sub-1_bold.json"), text).unwrap();
         let path = dir.path().join("sub-1_bold.nii");
-        RepetitionTime::of_run(&path, volumes, header, given)
+        RepetitionTime::of_run(&path, volumes > 1, header, given)
     }
 
     fn find(text: &str, header: Option<f64>, given: Option<f64>) -> Result<RepetitionTime> {

@@ -25,10 +25,10 @@ use self::batches::{Columns, Regressors};
 use self::select::select;
 use self::strategy::{Aroma, Strategy};
 use super::bids::{Name, entities};
+use super::bold::MAX_LENGTH_KEY;
 use super::format::{
     BatchIterator, BidsUse, Description, FileScan, Format, Options, Parameter, ParameterKind,
 };
-use super::nifti::MAX_LENGTH_KEY;
 use super::tsv::{KEYS, Table, column_name};
 
 /// Field metadata of `confounds`: the names of its elements, a JSON array, where all files have the same.

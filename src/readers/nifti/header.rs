@@ -76,6 +76,11 @@ impl Header {
     }
 }
 
+/// True for the intents of CIFTI-2.
+pub fn is_cifti(intent_code: i32) -> bool {
+    (3000..3100).contains(&intent_code)
+}
+
 /// The sizes of the dimensions that the header claims, each at least 1.
 pub fn sizes(raw: &Raw) -> Result<&[i64], String> {
     let [count, sizes @ ..] = &raw.dim;
@@ -98,10 +103,10 @@ pub fn sizes(raw: &Raw) -> Result<&[i64], String> {
 fn dimensions(raw: &Raw) -> Result<(usize, [usize; 3], usize), String> {
     let sizes = sizes(raw)?;
     // CIFTI-2 is NIfTI-2 with the intents of its own and six dimensions.
-    if (3000..3100).contains(&raw.intent_code) {
+    if is_cifti(raw.intent_code) {
         return Err(
-            "a CIFTI-2 file (grayordinates, not a volume), which is not supported; \
-             split it first, with wb_command -cifti-separate for example"
+            "a CIFTI-2 file: rows of grayordinates or parcels, not volumes. read_bold reads it as a run, \
+             but a volume is needed here; wb_command -cifti-separate writes the one in it"
                 .to_owned(),
         );
     }
@@ -122,7 +127,8 @@ pub fn by_times(sizes: &[impl ToString]) -> String {
     sizes.join(" × ")
 }
 
-fn data_type(raw: &Raw) -> Result<NiftiType, String> {
+/// The type of the numbers, one of the ten that are supported.
+pub fn data_type(raw: &Raw) -> Result<NiftiType, String> {
     use NiftiType::*;
     match raw.datatype {
         2 => Ok(Uint8),
@@ -193,7 +199,7 @@ fn check_size(
 }
 
 /// A slope of 0 or one that is not finite means that values are stored as they are.
-fn scaling(raw: &Raw) -> Result<Option<(f64, f64)>, String> {
+pub fn scaling(raw: &Raw) -> Result<Option<(f64, f64)>, String> {
     let (slope, inter) = (raw.scl_slope, raw.scl_inter);
     if slope == 0.0 || !slope.is_finite() {
         return Ok(None);
@@ -206,7 +212,8 @@ fn scaling(raw: &Raw) -> Result<Option<(f64, f64)>, String> {
     Ok(((slope, inter) != (1.0, 0.0)).then_some((slope, inter)))
 }
 
-fn offset(raw: &Raw) -> Result<u64, String> {
+/// Where the numbers start, in bytes from the start of the file that has them.
+pub fn offset(raw: &Raw) -> Result<u64, String> {
     let first = raw.first_offset();
     let offset = match raw.vox_offset {
         // Some writers leave it empty.

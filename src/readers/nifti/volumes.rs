@@ -17,7 +17,7 @@ use crate::readers::format::file_error;
 /// Compressed bytes read from the file at a time.
 const BUFFER_BYTES: usize = 256 * 1024;
 /// Deflate cannot shrink data further than this (1032 : 1, and a little room).
-const MAX_COMPRESSION: u64 = 1040;
+pub const MAX_COMPRESSION: u64 = 1040;
 
 /// Bytes of a file read for its header alone.
 const HEADER_BUFFER_BYTES: usize = 8 * 1024;
@@ -294,7 +294,7 @@ impl Opened {
 }
 
 /// A link without its target is how DataLad marks a file that was not fetched.
-fn explain(path: &Path, e: &io::Error) -> String {
+pub fn explain(path: &Path, e: &io::Error) -> String {
     let is_link = path.symlink_metadata().is_ok_and(|m| m.is_symlink());
     match e.kind() {
         ErrorKind::NotFound if is_link => {
