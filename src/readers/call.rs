@@ -60,9 +60,10 @@ pub fn external_options(format: &dyn Format, given: &HashMap<String, String>) ->
         let parameter = find_parameter(format, name)?;
         let texts: Vec<String> = match parameter.kind {
             ParameterKind::Texts if !text.contains(',') => {
-                options
-                    .0
-                    .insert(parameter.name.to_string(), Value::Text(text.clone()));
+                options.0.insert(
+                    parameter.name.to_string(),
+                    Value::Text(text.trim().to_owned()),
+                );
                 continue;
             }
             ParameterKind::Floats | ParameterKind::Texts => {
