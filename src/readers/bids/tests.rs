@@ -72,14 +72,16 @@ fn derivatives_are_read_when_asked_for_or_given() {
     let derivative = root.path().join("derivatives/fmriprep");
     let of_root = names(&*bold(), root.path(), std::slice::from_ref(&yes));
     let of_derivative = names(&*bold(), &derivative, &[]);
-    // 13 of sub-01's session A, 3 echoes, 2 of sub-02: no surfaces, no references, no figures.
-    assert_eq!(of_derivative.len(), 18);
-    assert!(
-        of_derivative
-            .iter()
-            .all(|n| n.ends_with("_desc-preproc_bold.nii.gz"))
-    );
-    assert_eq!(of_root.len(), 19 + 18);
+    // 13 of sub-01's session A, 3 echoes, 2 of sub-02, 2 on surfaces: no references, no figures.
+    assert_eq!(of_derivative.len(), 20);
+    let volumes = of_derivative
+        .iter()
+        .filter(|n| n.ends_with("_desc-preproc_bold.nii.gz"));
+    assert_eq!(volumes.count(), 18);
+    assert_eq!(of_root.len(), 19 + 20);
+    let fsaverage = ("space", texts(&["fsaverage5"]));
+    let left = "sub-01_ses-A_task-movie_run-1_hemi-L_space-fsaverage5_bold.func.gii";
+    assert_eq!(names(&*bold(), &derivative, &[fsaverage]), [left]);
     let mni = ("space", texts(&["MNI152NLin2009cAsym"]));
     let first = "sub-01_ses-A_task-movie_run-1_space-MNI152NLin2009cAsym";
     assert_eq!(
