@@ -57,9 +57,8 @@ def parcels():
     )
 
 
-def write_cifti(name, data, axes, dtype=np.float32, endianness="<"):
-    header = nib.Nifti2Header(endianness=endianness)
-    image = cifti2.Cifti2Image(data, axes, nifti_header=header)
+def write_cifti(name, data, axes, dtype=np.float32):
+    image = cifti2.Cifti2Image(data, axes)
     image.set_data_dtype(dtype)
     path = os.path.join(HERE, name)
     image.to_filename(path.removesuffix(".gz"))
@@ -69,12 +68,27 @@ def write_cifti(name, data, axes, dtype=np.float32, endianness="<"):
         os.remove(path.removesuffix(".gz"))
 
 
+def make_big_endian(name):
+    """nibabel writes CIFTI-2 in the machine's order only: turns header, extension and numbers round."""
+    path = os.path.join(HERE, name)
+    with open(path, "rb") as file:
+        raw = file.read()
+    header = nib.Nifti2Header(raw[:540], endianness="<", check=False)
+    start = int(header["vox_offset"])
+    extension = np.frombuffer(raw[544:552], "<i4").astype(">i4").tobytes() + raw[552:start]
+    numbers = np.frombuffer(raw[start:], header.get_data_dtype())
+    with open(path, "wb") as file:
+        file.write(header.as_byteswapped(">").binaryblock + raw[540:544] + extension)
+        file.write(numbers.byteswap().tobytes())
+
+
 def make_cifti():
     models = brain_models()
     n = len(models)
     series = lambda points, step=0.72, start=0.0: cifti2.SeriesAxis(start, step, points)
     write_cifti("sub-01_task-rest_space-fsLR_den-91k_bold.dtseries.nii", values(7, n), (series(7), models))
-    write_cifti("big_endian_int16.dtseries.nii", values(5, n, True), (series(5), models), np.int16, ">")
+    write_cifti("big_endian_int16.dtseries.nii", values(5, n, True), (series(5), models), np.int16)
+    make_big_endian("big_endian_int16.dtseries.nii")
     write_cifti("compressed.dtseries.nii.gz", values(7, n), (series(7), models), np.float64)
     write_cifti("transposed.dtseries.nii", values(7, n).T, (models, series(7)))
     write_cifti("late.ptseries.nii", values(4, 3), (series(4, 2.0, 1.5), parcels()))

@@ -23,7 +23,7 @@ pub struct SurfaceRun {
 }
 
 enum Series {
-    Cifti(CiftiSeries),
+    Cifti(Box<CiftiSeries>),
     Gifti(GiftiSeries),
 }
 
@@ -33,7 +33,7 @@ impl SurfaceRun {
         let series = if is_gifti(path) {
             Series::Gifti(GiftiSeries::open(path)?)
         } else if has_cifti_header(path) {
-            Series::Cifti(CiftiSeries::open(path)?)
+            Series::Cifti(Box::new(CiftiSeries::open(path)?))
         } else {
             return Ok(None);
         };
