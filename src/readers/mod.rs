@@ -32,6 +32,7 @@ pub mod subtitles;
 mod testing;
 mod tsv;
 mod values;
+mod vectors;
 pub mod video;
 pub mod voxels;
 mod xml;

@@ -159,13 +159,11 @@ fn repetition_time(path: &Path, header: &Header) -> Option<f64> {
 
 /// The columns of images, all 3-D or all 4-D, with the times between their volumes.
 fn schema(images: &[(Header, Option<f64>)]) -> SchemaRef {
-    let grid = |header: &Header| Grid {
-        shape: header.shape,
-        affine: header.affine,
-    };
     let mut index = HashMap::new();
     if let Some((first, _)) = images.first()
-        && images.iter().all(|(other, _)| grid(other) == grid(first))
+        && images
+            .iter()
+            .all(|(other, _)| Grid::of(other) == Grid::of(first))
     {
         index = grid_metadata(first.shape, &first.affine);
     }

@@ -32,6 +32,5 @@ pub(super) mod walk;
 
 pub use name::{ENTITIES, entities};
 pub(super) use name::{Name, stem};
-pub use pairs::brain_mask;
 pub(super) use sidecar::read_fields;
 pub use sidecar::sidecar;

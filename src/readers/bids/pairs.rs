@@ -53,11 +53,6 @@ pub struct Paired {
     pub ambiguous: Vec<(&'static str, String)>,
 }
 
-/// The brain mask of an image, `None` where there is none: see [`Pairs::brain_mask`].
-pub fn brain_mask(path: &Path) -> Result<Option<PathBuf>> {
-    Pairs::default().brain_mask(path)
-}
-
 impl Pairs {
     pub fn columns(&mut self, path: &Path) -> Paired {
         let found = [

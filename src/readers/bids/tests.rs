@@ -210,7 +210,7 @@ fn links_keep_their_names_and_count_once() {
 fn a_mask_is_of_the_same_run_space_and_resolution() {
     let root = fmriprep();
     let func = root.path().join("derivatives/fmriprep/sub-01/ses-A/func");
-    let mask = |name: &str| paired(brain_mask(&func.join(name)).unwrap());
+    let mask = |name: &str| paired(Pairs::default().brain_mask(&func.join(name)).unwrap());
     let first = "sub-01_ses-A_task-movie_run-1";
     let mni = "space-MNI152NLin2009cAsym";
     for (image, found) in [
@@ -277,8 +277,13 @@ fn a_mask_is_of_the_same_run_space_and_resolution() {
         .path()
         .join("sub-01/ses-A/func")
         .join(format!("{first}_bold.nii.gz"));
-    assert_eq!(brain_mask(&raw).unwrap(), None);
-    assert_eq!(brain_mask(Path::new("/nowhere/at/all.nii")).unwrap(), None);
+    assert_eq!(Pairs::default().brain_mask(&raw).unwrap(), None);
+    assert_eq!(
+        Pairs::default()
+            .brain_mask(Path::new("/nowhere/at/all.nii"))
+            .unwrap(),
+        None
+    );
 }
 
 #[test]
@@ -286,7 +291,7 @@ fn of_two_that_fit_none_is_chosen() {
     let root = fmriprep();
     let two = root.path().join("derivatives/fmriprep/sub-02/func");
     let image = two.join("sub-02_task-rest_space-T1w_desc-preproc_bold.nii.gz");
-    let text = brain_mask(&image).unwrap_err().to_string();
+    let text = Pairs::default().brain_mask(&image).unwrap_err().to_string();
     for name in [
         "desc-brain_mask.nii.gz",
         "desc-brain_mask.nii and ",

@@ -4,12 +4,8 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, FixedSizeListArray, Float32Array, Float64Array, Int64Array, ListArray, RecordBatch,
-    RecordBatchOptions,
-};
-use arrow::buffer::OffsetBuffer;
-use arrow::datatypes::{DataType, Field, SchemaRef};
+use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{Field, SchemaRef};
 use datafusion::common::Result;
 
 use super::repetition_time::RepetitionTime;
@@ -17,6 +13,7 @@ use super::request::Request;
 use super::run::Run;
 use crate::readers::bounds::Bounds;
 use crate::readers::format::{FileScan, file_error};
+use crate::readers::vectors::vectors;
 
 /// Rows per batch where `bold` is not asked for.
 const NARROW_ROWS: usize = 8192;
@@ -115,25 +112,17 @@ impl Batches {
 
     fn bold(&self, field: &Field, values: Vec<f32>, rows: usize) -> Result<ArrayRef> {
         let length = self.length.unwrap_or(0);
-        let values = Arc::new(Float32Array::from(values));
-        match field.data_type() {
-            DataType::FixedSizeList(item, n) if *n as usize == length => Ok(Arc::new(
-                FixedSizeListArray::try_new(Arc::clone(item), *n, values, None)?,
-            )),
-            DataType::List(item) => {
-                let offsets = OffsetBuffer::from_lengths(std::iter::repeat_n(length, rows));
-                let list = ListArray::try_new(Arc::clone(item), offsets, values, None)?;
-                Ok(Arc::new(list))
-            }
-            other => Err(file_error(
+        vectors(field, values, length, rows)?.ok_or_else(|| {
+            file_error(
                 &self.path,
                 format!(
-                    "has {length} values in a row, but the table's bold is {other}; \
+                    "has {length} values in a row, but the table's bold is {}; \
                      the image or the mask has changed since the table was described, \
-                     create it again"
+                     create it again",
+                    field.data_type()
                 ),
-            )),
-        }
+            )
+        })
     }
 }
 

@@ -8,7 +8,7 @@ use voxql_udfs::kernels::brain::parcels::Parcels;
 use voxql_udfs::kernels::brain::resample::{Interpolation, Resampler};
 
 use super::request::{Atlas, BrainMask, MaskChoice, Request};
-use crate::readers::bids::pairs::brain_mask;
+use crate::readers::bids::pairs::Pairs;
 use crate::readers::format::file_error;
 use crate::readers::masks;
 use crate::readers::nifti::grid::Grid;
@@ -45,12 +45,12 @@ enum MaskFile {
 
 impl Choice {
     /// Finds the files that a run's region is made from; reads none of them.
-    pub fn of(path: &Path, image: Grid, request: &Request) -> Result<Self> {
+    pub fn of(path: &Path, image: Grid, request: &Request, pairs: &mut Pairs) -> Result<Self> {
         let mask = match &request.mask {
             MaskChoice::None => MaskFile::All,
             MaskChoice::File(pattern) => MaskFile::At(mask::fill(pattern, path)?),
             MaskChoice::Brain(BrainMask::Epi) => MaskFile::Computed,
-            MaskChoice::Brain(choice) => match brain_mask(path)? {
+            MaskChoice::Brain(choice) => match pairs.brain_mask(path)? {
                 Some(mask) => MaskFile::At(mask),
                 None if *choice == BrainMask::Auto => MaskFile::Computed,
                 None => {

@@ -9,6 +9,7 @@ use voxql_udfs::kernels::brain::smooth::Smoother;
 
 use super::region::{Choice, Region};
 use super::request::Request;
+use crate::readers::bids::pairs::Pairs;
 use crate::readers::format::file_error;
 use crate::readers::nifti::grid::Grid;
 use crate::readers::nifti::header::by_times;
@@ -41,9 +42,13 @@ struct Whole {
     buffers: [Vec<f32>; 2],
 }
 
-/// The region that was made last: files of one subject stand together.
+/// What several runs share.
 #[derive(Default)]
-pub struct Regions(Option<(Choice, Region)>);
+pub struct Regions {
+    pairs: Pairs,
+    /// The region that was made last: files of one subject stand together.
+    last: Option<(Choice, Region)>,
+}
 
 /// Elements of a row, as far as is known before the run is read.
 #[derive(Debug, Clone, PartialEq)]
@@ -92,23 +97,23 @@ impl VolumeRun {
         self.volumes.header.repetition_time
     }
 
-    fn choice(&self, request: &Request) -> Result<Choice> {
-        Choice::of(&self.path, Grid::of(&self.volumes.header), request)
+    fn choice(&self, request: &Request, pairs: &mut Pairs) -> Result<Choice> {
+        Choice::of(&self.path, Grid::of(&self.volumes.header), request, pairs)
     }
 
     pub fn length(&self, request: &Request, regions: &mut Regions) -> Result<Length> {
-        let choice = self.choice(request)?;
+        let choice = self.choice(request, &mut regions.pairs)?;
         if choice.is_computed() {
             return Ok(Length::AtMost(self.volumes.header.voxels()));
         }
         if let Some(voxels) = choice.voxels_without_files() {
             return Ok(Length::Known(voxels));
         }
-        let region = match regions.0.take() {
+        let region = match regions.last.take() {
             Some((known, region)) if known == choice => region,
             _ => choice.region(&self.path, request)?,
         };
-        let (_, region) = regions.0.insert((choice, region));
+        let (_, region) = regions.last.insert((choice, region));
         Ok(match &region.parcels {
             Some(parcels) => Length::Parcels(parcels.labels.clone()),
             None => Length::Known(region.length()),
@@ -116,7 +121,8 @@ impl VolumeRun {
     }
 
     pub fn select(&mut self, request: &Request) -> Result<usize> {
-        let region = self.choice(request)?.region(&self.path, request)?;
+        let choice = self.choice(request, &mut Pairs::default())?;
+        let region = choice.region(&self.path, request)?;
         let length = region.length();
         let whole = self.whole(request, &region.grid)?;
         if whole.is_none() {

@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 
 use datafusion::common::Result;
 
-use super::check_same_grid;
-use super::multi_epi_mask::{THRESHOLD_PARAMETER, common, rows_of};
+use super::common::{self, THRESHOLD_PARAMETER};
 use super::rows;
 use super::values::for_each;
 use crate::readers::files::leave_out_empty;
@@ -68,12 +67,7 @@ impl Format for IntersectMasks {
         let files = leave_out_empty(self.function(), pair::once(files))?;
         let grid = |path: &PathBuf| grid(path, &Volumes::open(path)?.header);
         let grids = files.iter().map(grid).collect::<Result<Vec<_>>>()?;
-        for (path, grid) in files.iter().zip(&grids).skip(1) {
-            check_same_grid((&files[0], &grids[0]), (path, grid))?;
-        }
-        if let Some(grid) = grids.first() {
-            common(self.function(), grid.shape, options, true)?;
-        }
+        common::check(self.function(), &files, &grids, options)?;
         Ok(Description {
             schema: rows::schema(grids.first()),
             files,
@@ -82,21 +76,7 @@ impl Format for IntersectMasks {
 
     fn open(&self, scan: &FileScan) -> Result<BatchIterator> {
         let connected = scan.options.boolean("connected").unwrap_or(true);
-        let files = scan.files();
-        let mut all = None;
-        for path in &files {
-            let (grid, inside) = read(path)?;
-            let (first, masks) = match &mut all {
-                Some(all) => all,
-                None => {
-                    let masks = common(self.function(), grid.shape, &scan.options, connected)?;
-                    all.insert((grid, masks))
-                }
-            };
-            check_same_grid((&files[0], first), (path, &grid))?;
-            masks.add(&inside);
-        }
-        rows_of(self.function(), scan, all)
+        common::open(self.function(), scan, connected, read)
     }
 }
 
@@ -108,10 +88,7 @@ fn grid(path: &Path, header: &Header) -> Result<Grid> {
             format!("a mask must be 3-D, this image has {volumes} volumes"),
         ));
     }
-    Ok(Grid {
-        shape: header.shape,
-        affine: header.affine,
-    })
+    Ok(Grid::of(header))
 }
 
 /// Whether each voxel, x fastest, is inside; none may be.

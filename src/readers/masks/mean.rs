@@ -21,10 +21,7 @@ pub enum Volume {
 /// The grid of a 3-D or 4-D image; an error for others.
 pub fn grid(path: &Path, header: &Header) -> Result<Grid> {
     match header.dimensions {
-        3 | 4 => Ok(Grid {
-            shape: header.shape,
-            affine: header.affine,
-        }),
+        3 | 4 => Ok(Grid::of(header)),
         n => Err(file_error(
             path,
             format!(

@@ -3,6 +3,7 @@
 //! The mathematics is in `voxql_udfs::kernels::brain`. Here images go through it volume by
 //! volume ([`mean`]), and masks become rows ([`rows`]).
 
+mod common;
 pub mod epi_mask;
 mod intersect_masks;
 mod mean;
@@ -43,8 +44,8 @@ impl Voxels {
     }
 }
 
-/// Errors, naming both files, unless two images lie on the same grid: the same shape and, to
-/// 1e-4 plus 1e-5 of each element, the same affine.
+/// Errors, naming both files, unless two images lie on the same grid: the same shape and, nearly,
+/// the same affine.
 fn check_same_grid(first: (&Path, &Grid), other: (&Path, &Grid)) -> Result<()> {
     let ((first_path, first), (path, other)) = (first, other);
     if first.shape != other.shape {
@@ -58,13 +59,7 @@ fn check_same_grid(first: (&Path, &Grid), other: (&Path, &Grid)) -> Result<()> {
             ),
         ));
     }
-    let near = |(a, b): (&f64, &f64)| (a - b).abs() <= 1e-4 + 1e-5 * b.abs();
-    let mut elements = first
-        .affine
-        .iter()
-        .flatten()
-        .zip(other.affine.iter().flatten());
-    if !elements.all(near) {
+    if !first.lies_with(other) {
         return Err(file_error(
             path,
             format!(

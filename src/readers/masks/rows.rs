@@ -50,14 +50,7 @@ impl Rows {
 
     fn batch(&self, positions: &[u32]) -> Result<RecordBatch> {
         let grid = &self.voxels.grid;
-        let [nx, ny, _] = grid.shape;
-        let voxels: Vec<[usize; 3]> = positions
-            .iter()
-            .map(|position| {
-                let at = *position as usize;
-                [at % nx, at / nx % ny, at / (nx * ny)]
-            })
-            .collect();
+        let voxels: Vec<_> = positions.iter().map(|at| grid.voxel(*at)).collect();
         let column = |field: &Arc<Field>| -> ArrayRef {
             let axis = |names: [&str; 3]| names.iter().position(|name| name == field.name());
             if let Some(axis) = axis(INDICES) {

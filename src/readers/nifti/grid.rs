@@ -38,9 +38,6 @@ impl Grid {
 
     /// Errors unless an image on this grid can be masked, or divided, by another: the same shape and,
     /// nearly, the same affine. `what` the other is, such as `mask`.
-    ///
-    /// Elements of the affines may differ by 1e-4 plus 1e-5 of their size: rounding
-    /// of the stored quaternion, not another place.
     pub fn check_fit(&self, path: &Path, what: &str, other: &Path, grid: &Grid) -> Result<()> {
         let remedy = format!(
             "resample the {what} to the image (read_bold does with resample => '{what}'), \
@@ -60,13 +57,7 @@ impl Grid {
                 ),
             ));
         }
-        let same = |(a, b): (&f64, &f64)| (a - b).abs() <= 1e-4 + 1e-5 * b.abs();
-        let mut elements = self
-            .affine
-            .iter()
-            .flatten()
-            .zip(grid.affine.iter().flatten());
-        if !elements.all(same) {
+        if !self.lies_with(grid) {
             return Err(file_error(
                 path,
                 format!(
@@ -78,6 +69,21 @@ impl Grid {
             ));
         }
         Ok(())
+    }
+
+    /// Whether another grid's affine is nearly this one: elements may differ by 1e-4 plus 1e-5
+    /// of the other's size, which is rounding of the stored quaternion, not another place.
+    pub fn lies_with(&self, other: &Grid) -> bool {
+        let same = |(a, b): (&f64, &f64)| (a - b).abs() <= 1e-4 + 1e-5 * b.abs();
+        let elements = self.affine.iter().flatten();
+        elements.zip(other.affine.iter().flatten()).all(same)
+    }
+
+    /// The indices of the voxel at a position in a volume (x fastest).
+    pub fn voxel(&self, position: u32) -> [usize; 3] {
+        let [nx, ny, _] = self.shape;
+        let at = position as usize;
+        [at % nx, at / nx % ny, at / (nx * ny)]
     }
 
     /// The millimetres of the voxel's centre.

@@ -4,12 +4,8 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, FixedSizeListArray, Float32Array, Float64Array, Int64Array, ListArray, RecordBatch,
-    RecordBatchOptions,
-};
-use arrow::buffer::OffsetBuffer;
-use arrow::datatypes::{DataType, Field, SchemaRef};
+use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{Field, SchemaRef};
 use datafusion::common::Result;
 
 use super::series::Series;
@@ -18,6 +14,7 @@ use super::{Masks, open};
 use crate::readers::format::{FileScan, file_error};
 use crate::readers::nifti::grid::Grid;
 use crate::readers::nifti::volumes::c_order;
+use crate::readers::vectors::vectors;
 
 /// Bytes of a row without `bold`, with keys.
 const NARROW_BYTES: usize = 256;
@@ -44,10 +41,7 @@ impl Rows {
     pub fn open(scan: &FileScan) -> Result<Self> {
         let image = open(&scan.path)?;
         let header = &image.header;
-        let grid = Grid {
-            shape: header.shape,
-            affine: header.affine,
-        };
+        let grid = Grid::of(header);
         let mut masks = Masks::default();
         let mut voxels = match masks.of(&scan.path, header, &scan.options)? {
             Some(voxels) => voxels.to_vec(),
@@ -94,18 +88,15 @@ impl Rows {
     }
 
     fn column(&mut self, field: &Field, rows: Range<usize>) -> Result<ArrayRef> {
-        let [nx, ny, _] = self.grid.shape;
-        let voxel = |position: u32| {
-            let position = position as usize;
-            [position % nx, position / nx % ny, position / (nx * ny)]
-        };
         let chosen = &self.voxels[rows.clone()];
         let index = |axis: usize| {
-            let indices = chosen.iter().map(|&at| voxel(at)[axis] as i64);
+            let indices = chosen.iter().map(|&at| self.grid.voxel(at)[axis] as i64);
             Arc::new(Int64Array::from_iter_values(indices)) as ArrayRef
         };
         let place = |axis: usize| {
-            let places = chosen.iter().map(|&at| self.grid.place(voxel(at))[axis]);
+            let places = chosen
+                .iter()
+                .map(|&at| self.grid.place(self.grid.voxel(at))[axis]);
             Arc::new(Float64Array::from_iter_values(places)) as ArrayRef
         };
         Ok(match field.name().as_str() {
@@ -130,24 +121,16 @@ impl Rows {
 
     fn vectors(&self, field: &Field, values: Vec<f32>, rows: usize) -> Result<ArrayRef> {
         let length = values.len() / rows.max(1);
-        let values = Arc::new(Float32Array::from(values));
-        match field.data_type() {
-            DataType::FixedSizeList(item, n) if *n as usize == length => Ok(Arc::new(
-                FixedSizeListArray::try_new(Arc::clone(item), *n, values, None)?,
-            )),
-            DataType::List(item) => {
-                let offsets = OffsetBuffer::from_lengths(std::iter::repeat_n(length, rows));
-                let list = ListArray::try_new(Arc::clone(item), offsets, values, None)?;
-                Ok(Arc::new(list))
-            }
-            other => Err(file_error(
+        vectors(field, values, length, rows)?.ok_or_else(|| {
+            file_error(
                 &self.path,
                 format!(
-                    "has {length} volumes, but the table's bold is {other}; the image has \
-                     changed since the table was described, create it again"
+                    "has {length} volumes, but the table's bold is {}; the image has \
+                     changed since the table was described, create it again",
+                    field.data_type()
                 ),
-            )),
-        }
+            )
+        })
     }
 }
 
