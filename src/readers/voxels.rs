@@ -4,7 +4,6 @@ mod rows;
 mod series;
 #[cfg(test)]
 mod tests;
-pub(super) mod values;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

@@ -4,7 +4,8 @@
 //! parser with VoxQL's own statements around it. [`plan`] looks at the files that a
 //! statement names before DataFusion plans it, and [`design_matrix`] computes what its calls
 //! name. [`copy`] chooses how Parquet is written, [`copy_to`] where, and [`one_run`] refuses
-//! plans that mix runs, and [`window_batches`] spares windows copies.
+//! plans that mix runs, and [`window_batches`] spares windows copies. `using` and `table_functions`
+//! mend what DataFusion makes of `JOIN … USING` and of several calls of one function.
 
 pub mod copy;
 pub mod copy_to;
@@ -12,6 +13,8 @@ pub mod design_matrix;
 pub mod one_run;
 pub mod parse;
 pub mod plan;
+mod table_functions;
+mod using;
 pub mod width;
 pub mod window_batches;
 

@@ -23,6 +23,8 @@ use datafusion::sql::sqlparser::ast::{FunctionArg, ObjectName, TableFactor, Visi
 use voxql_udfs::named_arguments::complete;
 
 use super::design_matrix;
+use super::table_functions::{TableFunctions, scan_name};
+use super::using::qualify;
 use crate::asof::relation::AsofPlanner;
 use crate::asof::rewrite::nest;
 use crate::readers;
@@ -33,7 +35,7 @@ pub async fn plan(state: &SessionState, mut statement: EngineStatement) -> Resul
     let text = statement.to_string();
     let matrices = design_matrix::resolve(state, &mut statement).await?;
     let computed = !matrices.is_empty();
-    nest_asof_joins(&mut statement);
+    rewrite_joins(&mut statement);
     let mut calls = Calls::default();
     collect(&statement, &mut calls);
     let mut tables = HashMap::new();
@@ -42,10 +44,11 @@ pub async fn plan(state: &SessionState, mut statement: EngineStatement) -> Resul
         let table = open(&call).await?;
         let count = counts.entry(call.function.clone()).or_default();
         *count += 1;
-        let name = scan_name(call.function, *count);
+        let name = scan_name(&call.function, *count);
         tables.insert(call.text, (name, table));
     }
     let mut state = state.clone();
+    state.register_relation_planner(Arc::new(TableFunctions::of(&state)))?;
     state.register_relation_planner(Arc::new(ReaderPlanner { tables }))?;
     state.register_relation_planner(Arc::new(matrices))?;
     state.register_relation_planner(Arc::new(AsofPlanner))?;
@@ -71,16 +74,20 @@ fn fill_gaps(statement: &mut EngineStatement, state: &SessionState) -> Result<()
     }
 }
 
-/// ASOF JOINs to where [`AsofPlanner`] gets them.
-fn nest_asof_joins(statement: &mut EngineStatement) {
+/// The WHERE of `JOIN … USING` qualified, and ASOF JOINs to where [`AsofPlanner`] gets them.
+fn rewrite_joins(statement: &mut EngineStatement) {
     match statement {
-        EngineStatement::Statement(statement) => nest(statement.as_mut()),
+        EngineStatement::Statement(statement) => {
+            qualify(statement.as_mut());
+            nest(statement.as_mut());
+        }
         EngineStatement::CopyTo(copy) => {
             if let CopyToSource::Query(query) = &mut copy.source {
+                qualify(query.as_mut());
                 nest(query.as_mut());
             }
         }
-        EngineStatement::Explain(explain) => nest_asof_joins(&mut explain.statement),
+        EngineStatement::Explain(explain) => rewrite_joins(&mut explain.statement),
         EngineStatement::CreateExternalTable(_) | EngineStatement::Reset(_) => {}
     }
 }
@@ -168,16 +175,6 @@ async fn open(call: &Call) -> Result<Arc<dyn TableProvider>> {
     };
     let (paths, options) = readers::call::arguments(format.as_ref(), &call.args)?;
     readers::open(format, paths, options).await
-}
-
-/// What a scan is called in the plan: the function, and for the second and later calls of it a
-/// number before. To DataFusion, scans of one name are one scan, whatever they read: it would
-/// give the subqueries `(SELECT … FROM f('a'))` and `(SELECT … FROM f('b'))` one value.
-fn scan_name(function: String, call: usize) -> TableReference {
-    match call {
-        1 => TableReference::bare(function),
-        _ => TableReference::partial(format!("{function}_{call}"), function),
-    }
 }
 
 /// Puts the tables of reader calls into plans.

@@ -3,7 +3,7 @@
 //! A table with named arguments, so it is planned by a [`RelationPlanner`]; the plan is
 //! `generate_series` and [`tr_time`](crate::tr_time), and runs anywhere.
 
-use datafusion::common::{DFSchema, Result, ScalarValue, plan_err};
+use datafusion::common::{DFSchema, Result, ScalarValue, TableReference, plan_err};
 use datafusion::logical_expr::planner::{
     PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning,
 };
@@ -75,7 +75,9 @@ fn plan(args: &[FunctionArg], context: &mut dyn RelationPlannerContext) -> Resul
         lit(given[2].unwrap_or(0.0)),
         lit(given[3].unwrap_or(0.0)),
     ]);
-    LogicalPlanBuilder::scan("tr_grid", source, None)?
+    // To DataFusion, scans of one name are one scan: the name says how long this one is.
+    let name = TableReference::partial(format!("{n}"), "tr_grid");
+    LogicalPlanBuilder::scan(name, source, None)?
         .project(vec![col("value").alias("tr"), time.alias("time")])?
         .alias("tr_grid")?
         .build()

@@ -14,7 +14,6 @@ use crate::readers::masks;
 use crate::readers::nifti::grid::Grid;
 use crate::readers::nifti::mask::{self, Mask};
 use crate::readers::nifti::volumes::{Volumes, c_order};
-use crate::readers::voxels::values::Values;
 
 /// A row's voxels, on the grid on which they are read.
 #[derive(Debug, Clone)]
@@ -167,7 +166,7 @@ struct Labels {
 
 impl Labels {
     fn read(file: &Path, atlas: &Atlas) -> Result<Self> {
-        let volumes = Volumes::open(file)?;
+        let mut volumes = Volumes::open(file)?;
         let header = &volumes.header;
         if header.volumes != 1 {
             let n = header.volumes;
@@ -179,8 +178,9 @@ impl Labels {
             ));
         }
         let grid = Grid::of(header);
-        let all: Vec<u32> = (0..header.voxels() as u32).collect();
-        let values = Values::read(volumes)?.of(&all).values().to_vec();
+        let encoding = header.encoding;
+        let mut values = Vec::with_capacity(header.voxels());
+        encoding.decode::<f64>(volumes.read_raw()?, &mut values);
         Ok(Self {
             grid,
             values,

@@ -6,7 +6,6 @@ use datafusion::common::Result;
 
 use super::common::{self, THRESHOLD_PARAMETER};
 use super::rows;
-use super::values::for_each;
 use crate::readers::files::leave_out_empty;
 use crate::readers::format::{
     BatchIterator, BidsUse, Description, FileScan, Format, Options, Parameter, ParameterKind,
@@ -99,7 +98,8 @@ fn read(path: &Path) -> Result<(Grid, Vec<bool>)> {
     let mut inside = vec![false; header.voxels()];
     let mut value_inside = None;
     let mut problem = None;
-    for_each(file.read_raw()?, &header, |at, value| {
+    let encoding = header.encoding;
+    encoding.for_each(file.read_raw()?, |at, value: f64| {
         inside[at] = value != 0.0;
         if !inside[at] {
             return;

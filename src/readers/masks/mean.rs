@@ -5,7 +5,6 @@ use std::path::Path;
 use datafusion::common::Result;
 use nifti::NiftiType;
 
-use super::values::for_each;
 use crate::readers::format::file_error;
 use crate::readers::nifti::grid::Grid;
 use crate::readers::nifti::header::{Header, by_times};
@@ -41,17 +40,18 @@ pub fn read(path: &Path) -> Result<(Grid, Volume)> {
     let mut file = Volumes::open(path)?;
     let header = file.header.clone();
     let grid = grid(path, &header)?;
+    let encoding = header.encoding;
     let has_time = header.dimensions == 4;
-    let is_wide = match header.data_type {
+    let is_wide = match encoding.data_type {
         NiftiType::Float32 => false,
         NiftiType::Float64 | NiftiType::Int64 | NiftiType::Uint64 => true,
         _ => has_time,
     };
     let voxels = header.voxels();
-    let volume = if is_wide || header.scaling.is_some() {
+    let volume = if is_wide || encoding.scaling.is_some() {
         let mut sum = vec![0f64; voxels];
         for _ in 0..header.volumes {
-            for_each(file.read_raw()?, &header, |at, value| sum[at] += value);
+            encoding.for_each(file.read_raw()?, |at, value: f64| sum[at] += value);
         }
         let n = header.volumes as f64;
         sum.iter_mut().for_each(|sum| *sum /= n);
@@ -59,9 +59,7 @@ pub fn read(path: &Path) -> Result<(Grid, Volume)> {
     } else {
         let mut sum = vec![0f32; voxels];
         for _ in 0..header.volumes {
-            for_each(file.read_raw()?, &header, |at, value| {
-                sum[at] += value as f32
-            });
+            encoding.for_each(file.read_raw()?, |at, value: f32| sum[at] += value);
         }
         let n = header.volumes as f32;
         sum.iter_mut().for_each(|sum| *sum /= n);

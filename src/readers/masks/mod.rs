@@ -11,7 +11,6 @@ mod multi_epi_mask;
 mod rows;
 #[cfg(test)]
 mod tests;
-mod values;
 
 use std::path::Path;
 

@@ -8,6 +8,7 @@ use nifti::NiftiType;
 use super::affine::{Affine, affine};
 use super::raw::Raw;
 use crate::readers::format::file_error;
+use crate::readers::values::Encoding;
 
 /// What reading a file takes; every field has been checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,11 +19,8 @@ pub struct Header {
     pub shape: [usize; 3],
     /// Volumes, at least 1.
     pub volumes: usize,
-    /// One of the ten scalar types.
-    pub data_type: NiftiType,
-    pub big_endian: bool,
-    /// Slope and intercept, where the values are scaled.
-    pub scaling: Option<(f64, f64)>,
+    /// How the voxels are written.
+    pub encoding: Encoding,
     pub affine: Affine,
     /// The voxels are in another file, the `.img` of a pair.
     pub pair: bool,
@@ -50,9 +48,11 @@ impl Header {
             dimensions,
             shape,
             volumes,
-            data_type,
-            big_endian: raw.big_endian,
-            scaling: scaling(&raw)?,
+            encoding: Encoding {
+                data_type,
+                big_endian: raw.big_endian,
+                scaling: scaling(&raw)?,
+            },
             affine: affine(&raw, shape)?,
             pair: raw.pair,
             offset: offset(&raw)?,
@@ -67,7 +67,7 @@ impl Header {
 
     /// Bytes of one volume.
     pub fn volume_bytes(&self) -> usize {
-        self.voxels() * self.data_type.size_of()
+        self.voxels() * self.encoding.width()
     }
 
     /// Bytes of the file that has the voxels, decompressed, up to the end of its last volume.
@@ -282,19 +282,17 @@ mod tests {
         let mut image = Image::new([2, 3, 4], 5, 0.72);
         let little = parse(&image.header()).unwrap();
         image.big_endian = true;
-        let big = parse(&image.header()).unwrap();
-        assert_eq!((little.big_endian, big.big_endian), (false, true));
+        let mut big = parse(&image.header()).unwrap();
+        assert_eq!(
+            (little.encoding.big_endian, big.encoding.big_endian),
+            (false, true)
+        );
         assert_eq!(little.shape, [2, 3, 4]);
         assert_eq!((little.dimensions, little.volumes), (4, 5));
         assert_eq!(little.repetition_time, Some(0.72));
         assert_eq!(little.total_bytes(), 352 + 2 * 3 * 4 * 5 * 4);
-        assert_eq!(
-            Header {
-                big_endian: false,
-                ..big
-            },
-            little
-        );
+        big.encoding.big_endian = false;
+        assert_eq!(big, little);
     }
 
     #[test]
@@ -317,7 +315,8 @@ mod tests {
     #[test]
     fn scaling_is_off_without_a_slope() {
         let scaling = |slope: f32, inter: f32| {
-            with(&[(112, &slope.to_le_bytes()), (116, &inter.to_le_bytes())]).map(|h| h.scaling)
+            with(&[(112, &slope.to_le_bytes()), (116, &inter.to_le_bytes())])
+                .map(|h| h.encoding.scaling)
         };
         assert_eq!(scaling(0.0, 3.0), Ok(None));
         assert_eq!(scaling(f32::NAN, f32::NAN), Ok(None));
@@ -361,8 +360,12 @@ mod tests {
                 (false, _) => 544,
             };
             assert_eq!((got.offset, got.pair), (offset, pair));
-            let want = Header {
+            let encoding = Encoding {
                 big_endian,
+                ..want.encoding
+            };
+            let want = Header {
+                encoding,
                 pair,
                 offset,
                 ..want.clone()

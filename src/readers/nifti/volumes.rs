@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 
 use datafusion::common::Result;
 use flate2::bufread::MultiGzDecoder;
-use nifti::NiftiType;
 
 use super::header::Header;
 use super::pair;
@@ -105,7 +104,7 @@ impl Volumes {
     /// After the last volume it also checks the end of the file: bytes left
     /// over are a warning, a wrong gzip checksum is an error.
     pub fn read(&mut self, voxels: &[u32], values: &mut Vec<f32>) -> Result<()> {
-        let width = self.header.data_type.size_of();
+        let width = self.header.encoding.width();
         let bytes = self.span.len() * width;
         if self.raw.len() != bytes {
             // Zeroed pages come from the system untouched, so a damaged header
@@ -118,7 +117,8 @@ impl Volumes {
         }
         self.at += bytes as u64;
         self.done += 1;
-        decode(&self.raw, self.span.start, &self.header, voxels, values);
+        let encoding = self.header.encoding;
+        encoding.gather(&self.raw, self.span.start, voxels, values);
         if self.done == self.header.volumes {
             self.pass_to(self.start_of(self.done))?;
             self.check_end()?;
@@ -322,51 +322,4 @@ pub fn c_order(shape: [usize; 3], keep: impl Fn(usize) -> bool) -> Vec<u32> {
         }
     }
     positions
-}
-
-/// Appends the chosen voxels of one volume, as float32; `raw` begins with voxel `first`.
-fn decode(raw: &[u8], first: usize, header: &Header, voxels: &[u32], values: &mut Vec<f32>) {
-    macro_rules! decode_as {
-        ($type:ty) => {{
-            type T = $type;
-            match (header.big_endian, header.scaling) {
-                (false, None) => gather(raw, first, voxels, values, |b| T::from_le_bytes(b) as f32),
-                (true, None) => gather(raw, first, voxels, values, |b| T::from_be_bytes(b) as f32),
-                (false, Some((slope, inter))) => gather(raw, first, voxels, values, |b| {
-                    (T::from_le_bytes(b) as f64 * slope + inter) as f32
-                }),
-                (true, Some((slope, inter))) => gather(raw, first, voxels, values, |b| {
-                    (T::from_be_bytes(b) as f64 * slope + inter) as f32
-                }),
-            }
-        }};
-    }
-    match header.data_type {
-        NiftiType::Uint8 => decode_as!(u8),
-        NiftiType::Int8 => decode_as!(i8),
-        NiftiType::Uint16 => decode_as!(u16),
-        NiftiType::Int16 => decode_as!(i16),
-        NiftiType::Uint32 => decode_as!(u32),
-        NiftiType::Int32 => decode_as!(i32),
-        NiftiType::Uint64 => decode_as!(u64),
-        NiftiType::Int64 => decode_as!(i64),
-        NiftiType::Float64 => decode_as!(f64),
-        // The header lets only scalar types pass, so this is float32.
-        _ => decode_as!(f32),
-    }
-}
-
-fn gather<const WIDTH: usize>(
-    raw: &[u8],
-    first: usize,
-    voxels: &[u32],
-    values: &mut Vec<f32>,
-    value: impl Fn([u8; WIDTH]) -> f32,
-) {
-    let (elements, _) = raw.as_chunks::<WIDTH>();
-    values.extend(
-        voxels
-            .iter()
-            .map(|&at| value(elements[at as usize - first])),
-    );
 }

@@ -9,11 +9,11 @@ use arrow::datatypes::{Field, SchemaRef};
 use datafusion::common::Result;
 
 use super::series::Series;
-use super::values::Values;
 use super::{Masks, open};
 use crate::readers::format::{FileScan, file_error};
 use crate::readers::nifti::grid::Grid;
 use crate::readers::nifti::volumes::c_order;
+use crate::readers::values::Encoding;
 use crate::readers::vectors::vectors;
 
 /// Bytes of a row without `bold`, with keys.
@@ -33,13 +33,17 @@ pub struct Rows {
 /// What is read beside headers.
 enum Content {
     Nothing,
-    Values(Values),
+    /// The first volume as it is on disk.
+    Values {
+        encoding: Encoding,
+        raw: Vec<u8>,
+    },
     Series(Series),
 }
 
 impl Rows {
     pub fn open(scan: &FileScan) -> Result<Self> {
-        let image = open(&scan.path)?;
+        let mut image = open(&scan.path)?;
         let header = &image.header;
         let grid = Grid::of(header);
         let mut masks = Masks::default();
@@ -59,7 +63,10 @@ impl Rows {
         let content = if has("bold") {
             Content::Series(Series::new(&scan.path, header.volumes, rows_per_batch))
         } else if has("value") && !voxels.is_empty() {
-            Content::Values(Values::read(image)?)
+            Content::Values {
+                encoding: image.header.encoding,
+                raw: image.read_raw()?.to_vec(),
+            }
         } else {
             Content::Nothing
         };
@@ -108,7 +115,11 @@ impl Rows {
             "y" => place(1),
             "z" => place(2),
             _ => match &mut self.content {
-                Content::Values(values) => Arc::new(values.of(chosen)),
+                Content::Values { encoding, raw } => {
+                    let mut values = Vec::with_capacity(chosen.len());
+                    encoding.gather::<f64>(raw, 0, chosen, &mut values);
+                    Arc::new(Float64Array::from(values))
+                }
                 Content::Series(series) => {
                     let values = series.of(&self.voxels, rows.clone())?;
                     return self.vectors(field, values, rows.len());

@@ -28,6 +28,8 @@ use datafusion::sql::sqlparser::ast::TableFactor;
 
 use calls::Call;
 
+use super::table_functions::scan_name;
+
 /// The function's name in SQL.
 pub const FUNCTION: &str = "design_matrix";
 
@@ -71,11 +73,13 @@ impl RelationPlanner for Matrices {
         if !calls::is_call(&relation) {
             return Ok(RelationPlanning::Original(Box::new(relation)));
         }
-        let Some(table) = calls::number(&relation).and_then(|i| self.tables.get(i)) else {
+        let number = calls::number(&relation);
+        let Some((number, table)) = number.and_then(|i| Some((i, self.tables.get(i)?))) else {
             return plan_err!("{FUNCTION} works in SQL that VoxQL runs, not here");
         };
         let source = provider_as_source(Arc::clone(table));
-        let plan = LogicalPlanBuilder::scan(FUNCTION, source, None)?.build()?;
+        let plan =
+            LogicalPlanBuilder::scan(scan_name(FUNCTION, number + 1), source, None)?.build()?;
         let alias = match relation {
             TableFactor::Table { alias, .. } | TableFactor::Function { alias, .. } => alias,
             _ => None,

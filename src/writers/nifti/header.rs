@@ -185,8 +185,11 @@ mod tests {
             );
             assert_eq!(raw.descrip, "VoxQL");
             let got = read::Header::parse(Path::new("made"), &bytes).unwrap();
-            assert_eq!((got.shape, got.affine, got.scaling), (shape, affine, None));
-            assert_eq!(got.data_type, NiftiType::Int16);
+            assert_eq!(
+                (got.shape, got.affine, got.encoding.scaling),
+                (shape, affine, None)
+            );
+            assert_eq!(got.encoding.data_type, NiftiType::Int16);
             assert_eq!(got.offset, u64::from(room));
             assert_eq!(got.volumes, volumes.unwrap_or(1));
             assert_eq!(got.dimensions, if volumes.is_some() { 4 } else { 3 });

@@ -17,7 +17,7 @@ async fn a_run_comes_back() {
         assert_eq!(header.affine, like.affine);
         assert_eq!(header.repetition_time, Some(0.72));
         assert_eq!((header.dimensions, header.volumes), (4, 6));
-        assert_eq!(header.data_type, NiftiType::Float32);
+        assert_eq!(header.encoding.data_type, NiftiType::Float32);
     }
     // Masked, it is zero outside. The field remembers the mask, and the mask its grid.
     let some = "SELECT * FROM read_bold('$/run.nii.gz', mask => '$/mask.nii')";
