@@ -47,7 +47,8 @@ impl Format for NiftiHeader {
          scaled), `repetition_time` in seconds (NULL where the header has none, or for 3-D) and `time_unit` as stored ('s', 'ms', 'us', \
          'hz', 'ppm' or 'rads'), `qform_code`, `sform_code`, `affine` (the 4 × 4 matrix from voxel indices to space, row by row, 16 \
          numbers), `affine_from` ('sform' where its code is above 0, else 'qform' likewise, else 'voxel sizes': the origin in the middle \
-         and x flipped, as nibabel does), and `descrip`. Units are NULL where the header has none. Empty files are left out with a \
+         and x flipped, as nibabel does), `intent_code` and `intent` (what the numbers mean, in nibabel's words, such as 'z score' or \
+         'ConnDenseSeries'; NULL where the header says none), and `descrip`. Units are NULL where the header has none. Empty files are left out with a \
          warning; a damaged header is an error."
     }
 
@@ -82,6 +83,8 @@ impl Format for NiftiHeader {
             Field::new("sform_code", DataType::Int64, false),
             Field::new("affine", matrix, false),
             Field::new("affine_from", DataType::Utf8, false),
+            Field::new("intent_code", DataType::Int64, false),
+            Field::new("intent", DataType::Utf8, true),
             Field::new("descrip", DataType::Utf8, false),
         ]);
         Ok(Description {
@@ -188,6 +191,8 @@ impl Row {
                 )?)
             }
             "affine_from" => text(Some(Origin::of(raw).name())),
+            "intent_code" => integer(raw.intent_code),
+            "intent" => text(intent(raw.intent_code)),
             // The schema has no other column.
             _ => text(Some(&raw.descrip)),
         })
@@ -213,4 +218,69 @@ fn time_unit(raw: &Raw) -> Option<&'static str> {
         48 => Some("rads"),
         _ => None,
     }
+}
+
+/// What the standard's code for the meaning of the numbers says, in nibabel's words.
+fn intent(code: i32) -> Option<&'static str> {
+    Some(match code {
+        2 => "correlation",
+        3 => "t test",
+        4 => "f test",
+        5 => "z score",
+        6 => "chi2",
+        7 => "beta",
+        8 => "binomial",
+        9 => "gamma",
+        10 => "poisson",
+        11 => "normal",
+        12 => "non central f test",
+        13 => "non central chi2",
+        14 => "logistic",
+        15 => "laplace",
+        16 => "uniform",
+        17 => "non central t test",
+        18 => "weibull",
+        19 => "chi",
+        20 => "inverse gaussian",
+        21 => "extreme value 1",
+        22 => "p value",
+        23 => "log p value",
+        24 => "log10 p value",
+        1001 => "estimate",
+        1002 => "label",
+        1003 => "neuroname",
+        1004 => "general matrix",
+        1005 => "symmetric matrix",
+        1006 => "displacement vector",
+        1007 => "vector",
+        1008 => "pointset",
+        1009 => "triangle",
+        1010 => "quaternion",
+        1011 => "dimensionless",
+        2001 => "time series",
+        2002 => "node index",
+        2003 => "rgb vector",
+        2004 => "rgba vector",
+        2005 => "shape",
+        2006 => "fnirt disp field",
+        2007 => "fnirt cubic spline coef",
+        2008 => "fnirt dct coef",
+        2009 => "fnirt quad spline coef",
+        2016 => "topup cubic spline coef",
+        2017 => "topup quad spline coef",
+        2018 => "topup field",
+        3000 => "ConnUnknown",
+        3001 => "ConnDense",
+        3002 => "ConnDenseSeries",
+        3003 => "ConnParcels",
+        3004 => "ConnParcelSries",
+        3006 => "ConnDenseScalar",
+        3007 => "ConnDenseLabel",
+        3008 => "ConnParcelScalr",
+        3009 => "ConnParcelDense",
+        3010 => "ConnDenseParcel",
+        3011 => "ConnPPSr",
+        3012 => "ConnPPSc",
+        _ => return None,
+    })
 }

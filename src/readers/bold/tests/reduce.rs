@@ -1,5 +1,6 @@
 //! Smoothing, parcels, masks made or moved: against the reference data, and made images.
 
+use super::golden::{Golden, assert_close};
 use super::*;
 
 fn number(value: f64) -> Value {
