@@ -9,8 +9,8 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::{Result, plan_datafusion_err, plan_err};
-use voxql_udfs::kernels::mel::{MelOptions, MelSpectrogram};
-use voxql_udfs::vectors::vector_type;
+use voxql_udfs::kernels::mel::{MelOptions, MelSpectrogram, Padding, Preset, largest};
+use voxql_udfs::vectors::{MEL_METADATA, vector_type};
 
 use super::audio::waveform::{self, Waveform};
 use super::format::{
@@ -75,7 +75,7 @@ const PARAMETERS: &[Parameter] = &[
         name: "pad_mode",
         kind: ParameterKind::Text,
         default: "constant",
-        description: "What stands before and after the sound: constant (zeros), reflect or edge.",
+        description: "What stands before and after the sound: constant (zeros), reflect, symmetric or edge.",
     },
     Parameter {
         name: "power",
@@ -113,6 +113,13 @@ const PARAMETERS: &[Parameter] = &[
         default: "slaney",
         description: "Scale of the filters: slaney (equal area), none, or 1 (a sum of 1).",
     },
+    Parameter {
+        name: "preset",
+        kind: ParameterKind::Text,
+        default: "librosa",
+        description: "librosa, hifigan, torchaudio or whisper: the defaults of all other arguments, and the logarithm, as that system has \
+                      them; see `mel_spectrogram`.",
+    },
 ];
 
 impl Format for Mel {
@@ -128,7 +135,8 @@ impl Format for Mel {
         "The mel spectrogram of the files that `read_audio` reads, with the numbers and defaults of \
          `librosa.feature.melspectrogram`, a row per frame: `time` (the frame's middle, in seconds), `frame` (from 0), and \
          `mel`, a vector of `n_mels` powers. The sound is resampled to `sample_rate` first. `time` is \
-         `frame * hop_length / sample_rate`, and half a frame later with `center => false`."
+         `frame * hop_length / sample_rate`, and half a frame later with `center => false`. With `preset => 'whisper'`, whose numbers depend on \
+         the largest of the file, the file is decoded twice. What `mel` was made with is in its field's metadata, `voxql.mel`."
     }
 
     fn extensions(&self) -> &'static [&'static str] {
@@ -154,7 +162,8 @@ impl Format for Mel {
         let schema = Schema::new(vec![
             Field::new("time", DataType::Float64, false),
             Field::new("frame", DataType::Int64, false),
-            Field::new("mel", vector_type(Some(mel.n_mels)), false),
+            Field::new("mel", vector_type(Some(mel.n_mels)), false)
+                .with_metadata([(MEL_METADATA.to_owned(), mel.to_json())].into()),
         ]);
         Ok(Description {
             schema: Arc::new(schema),
@@ -170,20 +179,35 @@ impl Format for Mel {
         } else {
             16
         };
-        let mel = with_mel.then(|| MelSpectrogram::new(&options)).transpose();
+        let open = || -> Result<Spectra> {
+            let mel = with_mel.then(|| MelSpectrogram::new(&options)).transpose();
+            Ok(Spectra {
+                waveform: Waveform::open(&scan.path, Some(sample_rate))?,
+                mel: mel.map_err(|e| plan_datafusion_err!("read_mel: {e}"))?,
+                path: scan.path.clone(),
+                samples: Vec::new(),
+                ended: false,
+            })
+        };
+        let mut most = f32::NEG_INFINITY;
+        if with_mel && options.compression.needs_largest() {
+            let (mut spectra, mut frames) = (open()?, Vec::new());
+            while spectra.next(&mut frames)? {
+                most = largest(&frames, most);
+                frames.clear();
+            }
+            most = largest(&frames, most);
+        }
         Ok(Box::new(Frames {
-            waveform: Waveform::open(&scan.path, Some(sample_rate))?,
-            mel: mel.map_err(|e| plan_datafusion_err!("read_mel: {e}"))?,
+            spectra: open()?,
+            largest: most,
             options,
-            path: scan.path.clone(),
             schema: Arc::clone(&scan.schema),
             rows_left: scan.limit.unwrap_or(usize::MAX),
             batch_rows: (scan.batch_bytes / row_bytes).max(1),
             frame: 0,
-            samples: Vec::new(),
             received: 0,
             frames: Vec::new(),
-            ended: false,
             done: false,
         }))
     }
@@ -191,8 +215,7 @@ impl Format for Mel {
 
 /// The arguments, checked; the sample rate for itself too.
 fn mel_options(options: &Options) -> Result<(u32, MelOptions)> {
-    let default = MelOptions::default();
-    let sample_rate = waveform::sample_rate("read_mel", options)?.unwrap_or(22050);
+    let sample_rate = waveform::sample_rate("read_mel", options)?;
     let count = |name: &str| match options.integer(name).map(usize::try_from) {
         None => Ok(None),
         Some(Ok(n)) => Ok(Some(n)),
@@ -202,16 +225,28 @@ fn mel_options(options: &Options) -> Result<(u32, MelOptions)> {
         ),
     };
     let invalid = |e: String| plan_datafusion_err!("read_mel: {e}");
+    let preset = match options.text("preset") {
+        Some(text) => text.parse().map_err(invalid)?,
+        None => Preset::Librosa,
+    };
+    let (n_fft, win_length) = (count("n_fft")?, count("win_length")?);
+    let default = preset.options(n_fft, win_length);
+    // The presets' own are whole numbers.
+    let sample_rate = sample_rate.unwrap_or(default.sample_rate as u32);
     let mel = MelOptions {
         sample_rate: f64::from(sample_rate),
-        n_fft: count("n_fft")?.unwrap_or(default.n_fft),
+        n_fft: n_fft.unwrap_or(default.n_fft),
         hop_length: count("hop_length")?.unwrap_or(default.hop_length),
-        win_length: count("win_length")?,
+        win_length,
         window: match options.text("window") {
             Some(text) => text.parse().map_err(invalid)?,
             None => default.window,
         },
-        center: options.boolean("center").unwrap_or(default.center),
+        padding: match options.boolean("center") {
+            Some(true) => Padding::Center,
+            Some(false) => Padding::None,
+            None => default.padding,
+        },
         pad_mode: match options.text("pad_mode") {
             Some(text) => text.parse().map_err(invalid)?,
             None => default.pad_mode,
@@ -219,65 +254,85 @@ fn mel_options(options: &Options) -> Result<(u32, MelOptions)> {
         power: options.float("power").unwrap_or(default.power),
         n_mels: count("n_mels")?.unwrap_or(default.n_mels),
         fmin: options.float("fmin").unwrap_or(default.fmin),
-        fmax: options.float("fmax"),
+        fmax: options.float("fmax").or(default.fmax),
         htk: options.boolean("htk").unwrap_or(default.htk),
         norm: match options.text("norm") {
             Some(text) => text.parse().map_err(invalid)?,
             None => default.norm,
         },
+        ..default
     };
     mel.validate().map_err(invalid)?;
     Ok((sample_rate, mel))
 }
 
 /// The rows of one file.
-struct Frames {
+/// A file's frames, one pass over it.
+struct Spectra {
     waveform: Waveform,
     /// None if the column is not asked for.
     mel: Option<MelSpectrogram<f32>>,
-    options: MelOptions,
     path: PathBuf,
+    samples: Vec<f32>,
+    ended: bool,
+}
+
+impl Spectra {
+    /// Appends further frames, if any; false after the last.
+    fn next(&mut self, frames: &mut Vec<f32>) -> Result<bool> {
+        let Some(mel) = self.mel.as_mut().filter(|_| !self.ended) else {
+            return Ok(false);
+        };
+        self.samples.clear();
+        self.ended = !self.waveform.read(&mut self.samples)?;
+        mel.push(&self.samples, frames);
+        if self.ended {
+            let end = mel.finish(frames);
+            end.map_err(|e| file_error(&self.path, e))?;
+        }
+        Ok(!self.ended)
+    }
+}
+
+struct Frames {
+    spectra: Spectra,
+    /// The largest value of the file, where frames depend on it.
+    largest: f32,
+    options: MelOptions,
     schema: SchemaRef,
     rows_left: usize,
     batch_rows: usize,
     /// The next row.
     frame: u64,
-    samples: Vec<f32>,
-    /// The number of samples read.
+    /// The number of samples read, where frames are only counted.
     received: u64,
     /// Frames ready, from `frame` on.
     frames: Vec<f32>,
-    ended: bool,
     done: bool,
 }
 
 impl Frames {
     /// Gets up to `rows` further frames ready; gives how many there are.
     fn fill(&mut self, rows: usize) -> Result<usize> {
-        let Some(mel) = &mut self.mel else {
+        if self.spectra.mel.is_none() {
             return self.count(rows);
-        };
-        let wanted = rows * self.options.n_mels;
-        while self.frames.len() < wanted && !self.ended {
-            self.samples.clear();
-            self.ended = !self.waveform.read(&mut self.samples)?;
-            mel.push(&self.samples, &mut self.frames);
-            if self.ended {
-                let end = mel.finish(&mut self.frames);
-                end.map_err(|e| file_error(&self.path, e))?;
-            }
         }
+        let wanted = rows * self.options.n_mels;
+        while self.frames.len() < wanted && self.spectra.next(&mut self.frames)? {}
         Ok(rows.min(self.frames.len() / self.options.n_mels))
     }
 
     /// As [`fill`](Self::fill), of frames without content.
     fn count(&mut self, rows: usize) -> Result<usize> {
-        let length = match self.waveform.length() {
+        let Spectra {
+            waveform, samples, ..
+        } = &mut self.spectra;
+        let length = match waveform.length() {
             Some(length) => length,
             None => {
-                while self.waveform.read(&mut self.samples)? {
-                    self.received += self.samples.len() as u64;
-                    self.samples.clear();
+                while waveform.read(samples)? {
+                    self.received += samples.len() as u64;
+                    samples.clear();
                 }
                 self.received
             }
@@ -308,7 +363,8 @@ impl Frames {
                     )),
                     _ => {
                         let rest = self.frames.split_off(rows * n_mels);
-                        let frames = std::mem::replace(&mut self.frames, rest);
+                        let mut frames = std::mem::replace(&mut self.frames, rest);
+                        self.options.compression.finish(&mut frames, self.largest);
                         Arc::new(FixedSizeListArray::try_new(
                             Arc::new(Field::new_list_field(DataType::Float32, true)),
                             i32::try_from(n_mels).unwrap_or(i32::MAX),
@@ -403,7 +459,7 @@ mod tests {
             hop_length: 160,
             win_length: Some(300),
             window: "hamming".parse().unwrap(),
-            center: false,
+            padding: Padding::None,
             pad_mode: "edge".parse().unwrap(),
             power: 1.0,
             n_mels: 20,
@@ -411,6 +467,7 @@ mod tests {
             fmax: Some(7000.0),
             htk: true,
             norm: "none".parse().unwrap(),
+            ..Default::default()
         };
         let text = |t: &str| Value::Text(t.to_string());
         let given = [

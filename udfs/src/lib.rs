@@ -5,10 +5,12 @@
 //! voxql_udfs::register_all(&ctx);
 //! ```
 
+pub mod amplitude_to_db;
 pub mod args;
 pub mod clean;
 mod clean_run;
 pub mod column_planner;
+mod decibels;
 pub mod distance;
 pub mod fir_delays;
 mod grid;
@@ -19,12 +21,14 @@ pub mod interpolate;
 pub mod kernels;
 pub mod lagged_rows;
 pub mod mel_spectrogram;
+pub mod mfcc;
 pub mod named_arguments;
 pub mod oversampling;
 pub mod power_to_db;
 pub mod register;
 pub mod regressor;
 pub mod run_window;
+mod spectra;
 pub mod standardize;
 pub mod time;
 pub mod tr_grid;

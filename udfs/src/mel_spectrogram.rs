@@ -18,8 +18,8 @@ use realfft::num_traits::{AsPrimitive, Float};
 
 use crate::args::{Arguments, Kind, Parameters, result_of};
 use crate::datafusion_doc;
-use crate::kernels::mel::{MelOptions, MelSpectrogram};
-use crate::vectors::{Vectors, element_type, vector_type};
+use crate::kernels::mel::{MelOptions, MelSpectrogram, Padding, Preset, largest};
+use crate::vectors::{MEL_METADATA, Vectors, element_type, vector_type};
 
 const PARAMETERS: Parameters = Parameters {
     function: "mel_spectrogram",
@@ -39,6 +39,7 @@ const PARAMETERS: Parameters = Parameters {
         ("fmax", Kind::Number),
         ("htk", Kind::Flag),
         ("norm", Kind::Text),
+        ("preset", Kind::Text),
     ],
 };
 
@@ -57,10 +58,16 @@ of frames, each a vector of `n_mels` powers, which `unnest` turns into rows. Eac
 not reach into the next row. For the spectrogram of a file as rows use `read_mel`, which streams. \
 No samples give no frames, a NULL gives NULL; a missing (NULL) or NaN sample makes the frames over it NaN. \
 Frame i has sample `i * hop_length` in its middle, so it stands at `i * hop_length / sample_rate` seconds. \
-Bands so narrow that no FFT bin falls into them are 0.",
+Bands so narrow that no FFT bin falls into them are 0. \
+`preset` sets all parameters, the logarithm included, as another system does; parameters given beside it take the place of its own. \
+`hifigan`: 22,050 Hz, frames of 1024 every 256, the sound mirrored by 384 samples at both ends instead of centred, magnitude, 80 bands \
+from 0 to 8,000 Hz, and `ln(max(x, 1e-5))`, for vocoders of the HiFi-GAN family. `torchaudio`: `torchaudio.transforms.MelSpectrogram`: 16,000 Hz, frames of 400 \
+every 200, mirrored ends, 128 bands on the HTK scale without norm. `whisper`: 16,000 Hz, frames of 400 every 160, mirrored ends, 80 bands, \
+without the last frame, and `(max(log10(max(x, 1e-10)), largest - 8) + 4) / 4` (Whisper itself fills the sound up to 30 s first). What a column \
+was made with is in its field's metadata, `voxql.mel`.",
     syntax_example = "mel_spectrogram(samples [, sample_rate => 22050, n_fft => 2048, hop_length => 512, win_length => n_fft, \
 window => 'hann', center => true, pad_mode => 'constant', power => 2.0, n_mels => 128, fmin => 0, fmax => sample_rate / 2, \
-htk => false, norm => 'slaney'])",
+htk => false, norm => 'slaney', preset => 'librosa'])",
     sql_example = r#"```sql
 SELECT time, unnest(mel_spectrogram(samples, sample_rate => 22050, n_fft => 1024, hop_length => 256, n_mels => 80)) AS mel
 FROM read_audio('a.wav', sample_rate => 22050, chunk_duration => 0);
@@ -93,7 +100,8 @@ both ends (default), or begins with it; then fewer samples than one frame are an
     ),
     argument(
         name = "pad_mode",
-        description = "What is before and after a centred sound: `constant` (zeros, default), `reflect` or `edge`."
+        description = "What is before and after a centred sound: `constant` (zeros, default), `reflect` (mirrored at the end samples), \
+`symmetric` (mirrored beyond them) or `edge` (the end samples)."
     ),
     argument(
         name = "power",
@@ -112,6 +120,10 @@ both ends (default), or begins with it; then fewer samples than one frame are an
     argument(
         name = "norm",
         description = "Scale of the triangular filters: `slaney` (equal area, default), `none` (peaks of 1) or `1` (a sum of 1)."
+    ),
+    argument(
+        name = "preset",
+        description = "`librosa` (default), `hifigan`, `torchaudio` or `whisper`: the defaults of all other parameters."
     ),
     related_udf(name = "power_to_db")
 )]
@@ -140,7 +152,9 @@ impl ScalarUDFImpl for MelSpectrogramFunction {
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
         let options = options(&PARAMETERS.at_planning(args.scalar_arguments))?;
         let frames = DataType::List(frame_field(options.n_mels));
-        Ok(Arc::new(Field::new(self.name(), frames, true)))
+        let metadata = [(MEL_METADATA.to_string(), options.to_json())];
+        let field = Field::new(self.name(), frames, true);
+        Ok(Arc::new(field.with_metadata(metadata.into())))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
@@ -165,18 +179,27 @@ fn frame_field(n_mels: usize) -> FieldRef {
 
 /// The constant arguments, checked.
 fn options(args: &Arguments) -> Result<MelOptions> {
-    let default = MelOptions::default();
     let invalid = |e: String| plan_datafusion_err!("mel_spectrogram: {e}");
+    let (n_fft, win_length) = (args.usize("n_fft")?, args.usize("win_length")?);
+    let preset = match args.str("preset")? {
+        Some(text) => text.parse().map_err(invalid)?,
+        None => Preset::Librosa,
+    };
+    let default = preset.options(n_fft, win_length);
     let options = MelOptions {
         sample_rate: args.f64("sample_rate")?.unwrap_or(default.sample_rate),
-        n_fft: args.usize("n_fft")?.unwrap_or(default.n_fft),
+        n_fft: n_fft.unwrap_or(default.n_fft),
         hop_length: args.usize("hop_length")?.unwrap_or(default.hop_length),
-        win_length: args.usize("win_length")?,
+        win_length,
         window: match args.str("window")? {
             Some(text) => text.parse().map_err(invalid)?,
             None => default.window,
         },
-        center: args.bool("center")?.unwrap_or(default.center),
+        padding: match args.bool("center")? {
+            Some(true) => Padding::Center,
+            Some(false) => Padding::None,
+            None => default.padding,
+        },
         pad_mode: match args.str("pad_mode")? {
             Some(text) => text.parse().map_err(invalid)?,
             None => default.pad_mode,
@@ -184,12 +207,13 @@ fn options(args: &Arguments) -> Result<MelOptions> {
         power: args.f64("power")?.unwrap_or(default.power),
         n_mels: args.usize("n_mels")?.unwrap_or(default.n_mels),
         fmin: args.f64("fmin")?.unwrap_or(default.fmin),
-        fmax: args.f64("fmax")?,
+        fmax: args.f64("fmax")?.or(default.fmax),
         htk: args.bool("htk")?.unwrap_or(default.htk),
         norm: match args.str("norm")? {
             Some(text) => text.parse().map_err(invalid)?,
             None => default.norm,
         },
+        ..default
     };
     options.validate().map_err(invalid)?;
     Ok(options)
@@ -216,6 +240,10 @@ where
                 nulls.append_non_null();
                 mel.push(samples, &mut frames);
                 mel.finish(&mut frames).map_err(fail)?;
+                if options.compression.needs_largest() {
+                    let largest = largest(&frames, T::Native::neg_infinity());
+                    options.compression.finish(&mut frames, largest);
+                }
             }
         }
         lengths.push(frames.len() / options.n_mels);

@@ -20,6 +20,10 @@ use datafusion::logical_expr::ColumnarValue;
 /// The field metadata in which an embedding column remembers the model that made it.
 pub const MODEL_METADATA: &str = "voxql.model";
 
+/// Field metadata of mel spectra: everything that they were made with
+/// ([`MelOptions::to_json`](crate::kernels::mel::MelOptions::to_json)).
+pub const MEL_METADATA: &str = "voxql.mel";
+
 /// The type of a vector column: `FixedSizeList<Float32, width>` where the width is
 /// known, else `List<Float32>`. The child field is `item`, nullable.
 pub fn vector_type(width: Option<usize>) -> DataType {

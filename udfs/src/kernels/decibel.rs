@@ -1,4 +1,4 @@
-//! Power in decibels, as `librosa.power_to_db`.
+//! Power and amplitude in decibels, as `librosa.power_to_db` and `amplitude_to_db`.
 
 /// What counts as 0 dB.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -47,12 +47,24 @@ impl Decibels {
     ///
     /// `10 log10(max(amin, S)) - 10 log10(max(amin, |ref|))`
     pub fn convert(&self, powers: &mut [f64]) {
-        let largest = |values: &[f64]| values.iter().copied().fold(f64::NAN, f64::max);
-        let reference = match self.reference {
-            Reference::Level(level) => level.abs(),
-            Reference::Max => largest(powers).abs(),
-            Reference::Median => median(powers).abs(),
+        let reference = self.reference.of(powers);
+        self.convert_from(powers, reference);
+    }
+
+    /// The same for amplitudes, to which the reference and `amin` then also belong: what their
+    /// squares give with the squares of both.
+    pub fn convert_amplitudes(&self, amplitudes: &mut [f64]) {
+        amplitudes.iter_mut().for_each(|a| *a = a.abs());
+        let reference = self.reference.of(amplitudes);
+        amplitudes.iter_mut().for_each(|a| *a *= *a);
+        let squared = Decibels {
+            amin: self.amin * self.amin,
+            ..*self
         };
+        squared.convert_from(amplitudes, reference * reference);
+    }
+
+    fn convert_from(&self, powers: &mut [f64], reference: f64) {
         let decibels = |power: f64| 10.0 * power.max(self.amin).log10();
         let zero = decibels(reference);
         for power in powers.iter_mut().filter(|p| !p.is_nan()) {
@@ -65,6 +77,21 @@ impl Decibels {
             }
         }
     }
+}
+
+impl Reference {
+    /// The level for these values.
+    fn of(self, values: &[f64]) -> f64 {
+        match self {
+            Self::Level(level) => level.abs(),
+            Self::Max => largest(values).abs(),
+            Self::Median => median(values).abs(),
+        }
+    }
+}
+
+fn largest(values: &[f64]) -> f64 {
+    values.iter().copied().fold(f64::NAN, f64::max)
 }
 
 /// The median of the values that are not NaN: of an even number of them the mean of the

@@ -1,6 +1,7 @@
 //! The mathematics: slices and matrices, nothing of DataFusion.
 
 pub mod brain;
+pub mod cosine_transform;
 pub mod decibel;
 pub mod design;
 pub mod dot;

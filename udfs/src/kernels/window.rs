@@ -1,6 +1,7 @@
 //! Tapers for short-time Fourier analysis, as `scipy.signal.get_window` makes them.
 
 use std::f64::consts::TAU;
+use std::fmt;
 use std::str::FromStr;
 
 /// A taper. All are periodic (`fftbins=True`), so that hann windows half their length
@@ -44,6 +45,18 @@ impl Window {
                     })
                     .collect()
             }
+        }
+    }
+}
+
+impl fmt::Display for Window {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Hann => f.write_str("hann"),
+            Self::Hamming => f.write_str("hamming"),
+            Self::Blackman => f.write_str("blackman"),
+            Self::Boxcar => f.write_str("boxcar"),
+            Self::Kaiser(beta) => write!(f, "kaiser({beta})"),
         }
     }
 }
