@@ -47,6 +47,7 @@ CREATE [OR REPLACE] VIEW name AS query;
 CREATE EXTERNAL TABLE name STORED AS format LOCATION 'path' [OPTIONS (option value, …)];
 COPY (query) TO 'path' STORED AS PARQUET [PARTITIONED BY (column, …)] [OPTIONS (overwrite true)];
 COPY (query) TO 'x.nii.gz' STORED AS NIFTI [OPTIONS (like 'image', mask 'mask', tr seconds)];
+COPY (query) TO 'x.wav' [STORED AS WAV] [OPTIONS (sample_rate hertz, bit_depth 16)];
 ```
 
 Tables are Parquet files in the database directory (`--db`), each statement happens wholly
@@ -81,6 +82,16 @@ Without `like` and `mask` the grid is what `i`, `j` and `k` remember in their fi
 `read_voxels` and the masks give them; then the sform has the affine (code 2) as nibabel writes
 a new image. Headers are NIfTI-1, or NIfTI-2 where a dimension is longer than 32,767. Units of time are
 seconds.
+
+`STORED AS WAV` writes one sound of one channel, likewise whole or not at all: a column `samples` of lists of numbers from
+-1 to 1, as `read_audio` has them, or `sample` with one in a row; other columns are not written. Rows are written as the query gives
+them, so end it with `ORDER BY time` where it joins or gathers. Where there is a column `time`, each row must begin where the
+one before ended, to half a sample: a gap, an overlap or another order is an error. Without rows the file has a header only. A WAV file holds 4 GB.
+
+| option | default | |
+| --- | --- | --- |
+| `sample_rate` | the column `sample_rate`, else what the samples' field says (`vocode`) | samples per second |
+| `bit_depth` | 16 | 16, 24, 32, or `'float32'`; of whole numbers, samples beyond full scale are cut off, with a warning |
 
 ```sql
 CREATE [OR REPLACE] MODEL [IF NOT EXISTS] name USING srm

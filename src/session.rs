@@ -107,9 +107,10 @@ impl Session {
             let state = context.state_ref();
             state.write().table_factories_mut().insert(name, factory);
         }
-        let nifti = Arc::new(writers::nifti::NiftiFactory);
-        let state = context.state_ref();
-        state.write().register_file_format(nifti, true)?;
+        for format in writers::factories() {
+            let state = context.state_ref();
+            state.write().register_file_format(format, true)?;
+        }
         let schema = DirectorySchema::new(Arc::clone(&database), context.state_weak_ref());
         match context.catalog(CATALOG) {
             Some(catalog) => catalog.register_schema(SCHEMA, Arc::new(schema))?,

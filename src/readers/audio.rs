@@ -19,6 +19,7 @@ use voxql_udfs::vectors::vector_type;
 use super::format::{
     BatchIterator, Description, FileScan, Format, Options, Parameter, ParameterKind, file_error,
 };
+pub use decode::SAMPLE_RATES;
 use waveform::Waveform;
 
 /// Sound in WAV (PCM and float), FLAC, and MP4, M4A and MOV files (their first sound

@@ -24,9 +24,8 @@ use crate::writers;
 /// the query and the disk, which leave the folder as it was.
 pub async fn run(session: &Session, mut copy: CopyTo) -> Result<Answer> {
     let overwrite = take_overwrite(&mut copy)?;
-    // An image is one file, staged by its sink.
-    let is_image = copy.file_type.get_ext() == writers::nifti::NAME;
-    let Some(folder) = local_folder(&copy).filter(|_| !is_image) else {
+    let one_file = writers::writes_one_file(&copy.file_type.get_ext());
+    let Some(folder) = local_folder(&copy).filter(|_| !one_file) else {
         return session
             .run_rows(LogicalPlan::Copy(with_encodings(copy)))
             .await;

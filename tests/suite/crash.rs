@@ -200,3 +200,27 @@ fn create_model() {
     );
     assert_eq!(left_in_staging(&db), 0);
 }
+
+#[test]
+fn copy_to_a_sound() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = folder.path().join("study");
+    let target = folder.path().join("tone.wav");
+    kill_at_many_moments(
+        &db,
+        |_| {
+            format!(
+                "COPY (SELECT sin(value / 10.0) AS sample FROM generate_series(1, {ROWS}) ORDER BY value) \
+                 TO '{}' STORED AS WAV OPTIONS (sample_rate 8000)",
+                target.display()
+            )
+        },
+        |_| {
+            let sound = format!(
+                "SELECT sum(array_length(samples)) FROM read_audio('{}')",
+                target.display()
+            );
+            assert_eq!(ask(&db, &sound), ROWS.to_string());
+        },
+    );
+}

@@ -24,6 +24,9 @@ pub const MODEL_METADATA: &str = "voxql.model";
 /// ([`MelOptions::to_json`](crate::kernels::mel::MelOptions::to_json)).
 pub const MEL_METADATA: &str = "voxql.mel";
 
+/// Field metadata of sound: samples per second.
+pub const SAMPLE_RATE_METADATA: &str = "voxql.sample_rate";
+
 /// The type of a vector column: `FixedSizeList<Float32, width>` where the width is
 /// known, else `List<Float32>`. The child field is `item`, nullable.
 pub fn vector_type(width: Option<usize>) -> DataType {

@@ -21,7 +21,7 @@ pub struct Settings {
 
 impl Settings {
     /// Takes options as DataFusion has them: all values are text.
-    pub fn parse(options: &HashMap<String, String>) -> Result<Self> {
+    pub fn read(options: &HashMap<String, String>) -> Result<Self> {
         let mut settings = Settings::default();
         for (name, value) in options {
             // DataFusion puts `format.` before names without a dot.
@@ -70,7 +70,7 @@ mod tests {
 
     fn parse(options: &[(&str, &str)]) -> Result<Settings> {
         let pair = |(name, value): &(&str, &str)| (format!("format.{name}"), (*value).to_owned());
-        Settings::parse(&options.iter().map(pair).collect())
+        Settings::read(&options.iter().map(pair).collect())
     }
 
     #[test]

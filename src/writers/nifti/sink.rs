@@ -8,7 +8,7 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, SchemaRef};
 use async_trait::async_trait;
-use datafusion::common::{DataFusionError, Result, exec_err};
+use datafusion::common::{Result, exec_err};
 use datafusion::datasource::sink::DataSink;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -20,6 +20,7 @@ use super::image::Image;
 use super::settings::is_time;
 use super::volume_image::VolumeImage;
 use super::voxel_image::VoxelImage;
+use crate::writers::format::blocking;
 
 /// Writes one image.
 #[derive(Debug)]
@@ -63,16 +64,6 @@ impl DataSink for ImageSink {
             writer = blocking(move || writer.write(&batch)).await?;
         }
         blocking(move || writer.finish()).await
-    }
-}
-
-/// Compressing takes long: it must not hold up the threads of other work.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(error) => Err(DataFusionError::External(Box::new(error))),
     }
 }
 

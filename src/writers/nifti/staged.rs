@@ -13,7 +13,7 @@
 //!    8 bytes     checksum and length of all
 //! ```
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -23,6 +23,7 @@ use flate2::{Compression, Crc};
 use tempfile::NamedTempFile;
 
 use crate::readers::format::file_error;
+use crate::writers::staged_file::beside;
 
 /// Magic, deflate, no flags, no time of writing (so that the same image is the same file), no
 /// particular level, on an unknown system.
@@ -64,20 +65,7 @@ impl Staged {
     }
 
     fn open(target: &Path, header: u16) -> io::Result<Self> {
-        let folder = match target.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        fs::create_dir_all(folder)?;
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".voxql-copy-");
-        #[cfg(unix)]
-        {
-            // As other programs create files; the user's umask is applied.
-            use std::os::unix::fs::PermissionsExt;
-            builder.permissions(fs::Permissions::from_mode(0o666));
-        }
-        let file = builder.tempfile_in(folder)?;
+        let file = beside(target)?;
         let mut writer = BufWriter::with_capacity(BUFFER_BYTES, file.reopen()?);
         let room = vec![0; usize::from(header)];
         let gzip = target.extension().is_some_and(|ending| ending == "gz");
@@ -167,6 +155,7 @@ fn failed(target: &Path, error: &io::Error) -> DataFusionError {
 mod tests {
     use super::*;
     use flate2::read::GzDecoder;
+    use std::fs;
     use std::io::Read;
 
     fn names(folder: &Path) -> Vec<String> {
