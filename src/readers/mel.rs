@@ -12,6 +12,7 @@ use datafusion::common::{Result, plan_datafusion_err, plan_err};
 use voxql_udfs::kernels::mel::{MelOptions, MelSpectrogram};
 use voxql_udfs::vectors::vector_type;
 
+use super::audio::options::{CHANNEL, STREAM, WaveformOptions};
 use super::audio::waveform::{self, Waveform};
 use super::format::{
     BatchIterator, Description, FileScan, Format, Options, Parameter, ParameterKind, file_error,
@@ -113,6 +114,8 @@ const PARAMETERS: &[Parameter] = &[
         default: "slaney",
         description: "Scale of the filters: slaney (equal area), none, or 1 (a sum of 1).",
     },
+    STREAM,
+    CHANNEL,
 ];
 
 impl Format for Mel {
@@ -140,14 +143,14 @@ impl Format for Mel {
     }
 
     fn describe(&self, files: Vec<PathBuf>, options: &Options) -> Result<Description> {
-        let (_, mel) = mel_options(options)?;
+        let (sound, mel) = mel_options(options)?;
         if let Some(warning) = mel.warning() {
             log::warn!("read_mel: {warning}");
         }
         let mut kept = Vec::with_capacity(files.len());
         for path in files {
             if !waveform::is_empty(&path) {
-                waveform::own_rate(&path)?;
+                waveform::own_rate(&path, &sound)?;
                 kept.push(path);
             }
         }
@@ -163,7 +166,7 @@ impl Format for Mel {
     }
 
     fn open(&self, scan: &FileScan) -> Result<BatchIterator> {
-        let (sample_rate, options) = mel_options(&scan.options)?;
+        let (sound, options) = mel_options(&scan.options)?;
         let with_mel = scan.schema.column_with_name("mel").is_some();
         let row_bytes = if with_mel {
             4 * options.n_mels + 16
@@ -172,7 +175,7 @@ impl Format for Mel {
         };
         let mel = with_mel.then(|| MelSpectrogram::new(&options)).transpose();
         Ok(Box::new(Frames {
-            waveform: Waveform::open(&scan.path, Some(sample_rate))?,
+            waveform: Waveform::open(&scan.path, &sound)?,
             mel: mel.map_err(|e| plan_datafusion_err!("read_mel: {e}"))?,
             options,
             path: scan.path.clone(),
@@ -189,10 +192,11 @@ impl Format for Mel {
     }
 }
 
-/// The arguments, checked; the sample rate for itself too.
-fn mel_options(options: &Options) -> Result<(u32, MelOptions)> {
+/// The arguments, checked: which sound, and what is made of it.
+fn mel_options(options: &Options) -> Result<(WaveformOptions, MelOptions)> {
     let default = MelOptions::default();
-    let sample_rate = waveform::sample_rate("read_mel", options)?.unwrap_or(22050);
+    let mut sound = WaveformOptions::new("read_mel", options)?;
+    let sample_rate = *sound.sample_rate.get_or_insert(22050);
     let count = |name: &str| match options.integer(name).map(usize::try_from) {
         None => Ok(None),
         Some(Ok(n)) => Ok(Some(n)),
@@ -227,7 +231,7 @@ fn mel_options(options: &Options) -> Result<(u32, MelOptions)> {
         },
     };
     mel.validate().map_err(invalid)?;
-    Ok((sample_rate, mel))
+    Ok((sound, mel))
 }
 
 /// The rows of one file.
@@ -369,7 +373,11 @@ mod tests {
     /// The frames of the whole sound at once.
     fn whole(path: &Path, options: &MelOptions) -> Vec<f32> {
         let mut samples = Vec::new();
-        let mut waveform = Waveform::open(path, Some(options.sample_rate as u32)).unwrap();
+        let sound = WaveformOptions {
+            sample_rate: Some(options.sample_rate as u32),
+            ..Default::default()
+        };
+        let mut waveform = Waveform::open(path, &sound).unwrap();
         while waveform.read(&mut samples).unwrap() {}
         let mut frames = Vec::new();
         let mut mel = MelSpectrogram::new(options).unwrap();

@@ -28,6 +28,7 @@ pub mod files;
 pub mod format;
 pub mod gifti;
 pub mod masks;
+mod matroska;
 pub mod mel;
 pub mod mp4;
 pub mod nifti;

@@ -66,6 +66,12 @@ impl Resampler {
         })
     }
 
+    /// Which sample of the input to begin with so that the output has sample `sample`, and how
+    /// many to drop before it.
+    pub fn seek(&mut self, sample: u64) -> (u64, u64) {
+        (0, sample)
+    }
+
     /// Takes further samples, and appends what they become to `out`.
     ///
     /// # Errors
