@@ -12,6 +12,7 @@ use datafusion::common::{Result, plan_datafusion_err, plan_err};
 use voxql_udfs::kernels::mel::{MelOptions, MelSpectrogram, Padding, Preset, largest};
 use voxql_udfs::vectors::{MEL_METADATA, vector_type};
 
+use super::audio::options::{CHANNEL, STREAM, WaveformOptions};
 use super::audio::waveform::{self, Waveform};
 use super::format::{
     BatchIterator, Description, FileScan, Format, Options, Parameter, ParameterKind, file_error,
@@ -120,6 +121,8 @@ const PARAMETERS: &[Parameter] = &[
         description: "librosa, hifigan, torchaudio or whisper: the defaults of all other arguments, and the logarithm, as that system has \
                       them; see `mel_spectrogram`.",
     },
+    STREAM,
+    CHANNEL,
 ];
 
 impl Format for Mel {
@@ -148,14 +151,14 @@ impl Format for Mel {
     }
 
     fn describe(&self, files: Vec<PathBuf>, options: &Options) -> Result<Description> {
-        let (_, mel) = mel_options(options)?;
+        let (sound, mel) = mel_options(options)?;
         if let Some(warning) = mel.warning() {
             log::warn!("read_mel: {warning}");
         }
         let mut kept = Vec::with_capacity(files.len());
         for path in files {
             if !waveform::is_empty(&path) {
-                waveform::own_rate(&path)?;
+                waveform::own_rate(&path, &sound)?;
                 kept.push(path);
             }
         }
@@ -172,7 +175,7 @@ impl Format for Mel {
     }
 
     fn open(&self, scan: &FileScan) -> Result<BatchIterator> {
-        let (sample_rate, options) = mel_options(&scan.options)?;
+        let (sound, options) = mel_options(&scan.options)?;
         let with_mel = scan.schema.column_with_name("mel").is_some();
         let row_bytes = if with_mel {
             4 * options.n_mels + 16
@@ -182,7 +185,7 @@ impl Format for Mel {
         let open = || -> Result<Spectra> {
             let mel = with_mel.then(|| MelSpectrogram::new(&options)).transpose();
             Ok(Spectra {
-                waveform: Waveform::open(&scan.path, Some(sample_rate))?,
+                waveform: Waveform::open(&scan.path, &sound)?,
                 mel: mel.map_err(|e| plan_datafusion_err!("read_mel: {e}"))?,
                 path: scan.path.clone(),
                 samples: Vec::new(),
@@ -213,9 +216,9 @@ impl Format for Mel {
     }
 }
 
-/// The arguments, checked; the sample rate for itself too.
-fn mel_options(options: &Options) -> Result<(u32, MelOptions)> {
-    let sample_rate = waveform::sample_rate("read_mel", options)?;
+/// The arguments, checked: which sound, and what is made of it.
+fn mel_options(options: &Options) -> Result<(WaveformOptions, MelOptions)> {
+    let mut sound = WaveformOptions::new("read_mel", options)?;
     let count = |name: &str| match options.integer(name).map(usize::try_from) {
         None => Ok(None),
         Some(Ok(n)) => Ok(Some(n)),
@@ -232,7 +235,7 @@ fn mel_options(options: &Options) -> Result<(u32, MelOptions)> {
     let (n_fft, win_length) = (count("n_fft")?, count("win_length")?);
     let default = preset.options(n_fft, win_length);
     // The presets' own are whole numbers.
-    let sample_rate = sample_rate.unwrap_or(default.sample_rate as u32);
+    let sample_rate = *sound.sample_rate.get_or_insert(default.sample_rate as u32);
     let mel = MelOptions {
         sample_rate: f64::from(sample_rate),
         n_fft: n_fft.unwrap_or(default.n_fft),
@@ -263,10 +266,9 @@ fn mel_options(options: &Options) -> Result<(u32, MelOptions)> {
         ..default
     };
     mel.validate().map_err(invalid)?;
-    Ok((sample_rate, mel))
+    Ok((sound, mel))
 }
 
-/// The rows of one file.
 /// A file's frames, one pass over it.
 struct Spectra {
     waveform: Waveform,
@@ -294,6 +296,7 @@ impl Spectra {
     }
 }
 
+/// The rows of one file.
 struct Frames {
     spectra: Spectra,
     /// The largest value of the file, where frames depend on it.
@@ -425,7 +428,11 @@ mod tests {
     /// The frames of the whole sound at once.
     fn whole(path: &Path, options: &MelOptions) -> Vec<f32> {
         let mut samples = Vec::new();
-        let mut waveform = Waveform::open(path, Some(options.sample_rate as u32)).unwrap();
+        let sound = WaveformOptions {
+            sample_rate: Some(options.sample_rate as u32),
+            ..Default::default()
+        };
+        let mut waveform = Waveform::open(path, &sound).unwrap();
         while waveform.read(&mut samples).unwrap() {}
         let mut frames = Vec::new();
         let mut mel = MelSpectrogram::new(options).unwrap();

@@ -34,6 +34,10 @@ pub struct Track {
     pub codec: FourCc,
     /// The body of that sample description.
     pub description: Vec<u8>,
+    /// Whether it is meant to be played; of several languages often only one is.
+    pub enabled: bool,
+    /// ISO 639-2, such as `eng`; None where the file does not say.
+    pub language: Option<String>,
     /// The linear part of the display matrix, `[a, b, c, d]` in 16.16 fixed
     /// point: (x, y) is shown at (a·x + c·y, b·x + d·y).
     pub matrix: [i32; 4],
@@ -311,7 +315,9 @@ impl Track {
         };
 
         let mdia = boxes(require(&children, b"mdia")?)?;
-        let timescale = timescale(require(&mdia, b"mdhd")?)?;
+        let mdhd = require(&mdia, b"mdhd")?;
+        let timescale = timescale(mdhd)?;
+        let language = language(mdhd)?;
         let handler = fourcc_at(require(&mdia, b"hdlr")?, 8)?;
         let minf = boxes(require(&mdia, b"minf")?)?;
         let tables = require(&minf, b"stbl")?.to_vec();
@@ -326,6 +332,8 @@ impl Track {
             handler,
             codec,
             description,
+            enabled: tkhd[3] & 1 != 0,
+            language,
             matrix,
             timescale,
             edits,
@@ -428,6 +436,20 @@ fn parse_edits(elst: &[u8]) -> Result<Vec<Edit>, String> {
             })
         })
         .collect()
+}
+
+/// The language of an `mdhd` box: three letters of five bits; `und` is none.
+fn language(mdhd: &[u8]) -> Result<Option<String>, String> {
+    let at = if version(mdhd)? == 1 { 32 } else { 20 };
+    let Some(&[high, low]) = mdhd.get(at..at + 2) else {
+        return Err(damaged("mdhd is too short"));
+    };
+    let bits = u16::from_be_bytes([high, low]);
+    let letter = |shift: u16| char::from((bits >> shift & 31) as u8 + 0x60);
+    let language: String = [letter(10), letter(5), letter(0)].iter().collect();
+    // QuickTime's own numbers, below 0x400, give other letters.
+    let says = bits >= 0x400 && bits != 0x7fff && language != "und";
+    Ok(says.then_some(language))
 }
 
 /// Finds `moov` among the file's outermost boxes and reads it.

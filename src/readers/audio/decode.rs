@@ -1,135 +1,125 @@
-//! Sound files as mono samples at their own rate, packet by packet.
+//! Sound files as samples of one channel at their own rate, packet by packet.
 
-use std::fs::File;
-use std::io::{ErrorKind, Read, Seek};
+use std::io::ErrorKind;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use datafusion::common::{DataFusionError, Result};
-use symphonia::core::codecs::CodecParameters;
 use symphonia::core::codecs::audio::{AudioCodecParameters, AudioDecoder, AudioDecoderOptions};
 use symphonia::core::errors::Error;
-use symphonia::core::formats::{FormatOptions, FormatReader};
-use symphonia::core::io::MediaSourceStream;
 use symphonia::core::packet::Packet;
-use symphonia::default::formats::{FlacReader, WavReader};
 
 use super::super::format::file_error;
-use super::movie::{self, Soundtrack};
+use super::container::{self, NAMES};
+use super::options::{Channel, Choice};
+use super::packets::{Failure, Packets};
+use super::program::Program;
 
 /// Rates outside of this are taken for a damaged header or a mistyped option.
 pub const SAMPLE_RATES: std::ops::RangeInclusive<u32> = 100..=768_000;
 
-/// How far packets of an MP4 may stray from the time that their number gives, in seconds.
-/// Recorders' clocks drift a little; what is further off is a hole in the sound.
-const DRIFT: f64 = 0.1;
-
-/// Decodes WAV, FLAC or the first sound track of an MP4 to the mean of its channels.
+/// Decodes one sound stream of a file to one channel, or to the mean of its channels.
 ///
-/// Sample `k` sounds at `k / sample_rate` seconds on the file's own clock: what an MP4's
-/// edit list cuts away (the encoder's priming, padding at the end) is cut away, and where
-/// it lets the sound begin later than the film there is silence until then.
+/// Sample `k` sounds at `k / sample_rate` seconds on the file's own clock: what an encoder
+/// puts before and after the sound is cut away, as an MP4's edit list and an MP3's LAME tag
+/// have it, and where the sound begins later than the film there is silence until then.
 pub struct Decoder {
     path: PathBuf,
-    packets: Packets,
-    codec: Box<dyn AudioDecoder>,
+    source: Source,
+    channel: Channel,
     sample_rate: u32,
     /// Zeros to give before the first sample.
     silence: u64,
-    /// Which of the decoded samples are heard; the end is `u64::MAX` if not known.
+    /// Which of the decoded samples are given; the end is `u64::MAX` if not known.
     heard: Range<u64>,
-    /// The number of samples to give, if it is known.
+    /// The number of samples of the whole file, if it is known.
     length: Option<u64>,
+    /// Sample of the file's clock minus decoded sample.
+    clock: i64,
     /// The number of samples decoded.
     position: u64,
+    /// After a seek, until the decoder has what it needs from before: packets say where they
+    /// are, and may fail.
+    settling: bool,
     interleaved: Vec<f32>,
 }
 
-enum Packets {
-    /// WAV and FLAC: symphonia knows where packets begin, and their first sample.
-    Stream(Box<dyn FormatReader>),
-    /// MP4: symphonia would read the pictures too, and drop them.
-    Movie(Soundtrack),
+enum Source {
+    Packets(Packets, Box<dyn AudioDecoder>),
+    /// A coding that is not decoded here.
+    Program(Program),
 }
 
 impl Decoder {
     /// Reads the header of a file that holds something.
     ///
     /// # Errors
-    /// When the file is damaged, has no sound, or sound in a coding that is not decoded.
-    pub fn open(path: &Path) -> Result<Self> {
-        let fail = |message: String| file_error(path, message);
-        let mut file = File::open(path).map_err(|e| fail(e.to_string()))?;
-        let mut magic = Vec::new();
-        Read::by_ref(&mut file)
-            .take(12)
-            .read_to_end(&mut magic)
-            .and_then(|_| file.rewind())
-            .map_err(|e| fail(e.to_string()))?;
-        match magic.get(..4) {
-            Some(b"RIFF" | b"fLaC") => Self::stream(path, file, magic[0] == b'R'),
-            _ if movie::is_movie(&magic) => Self::movie(path).map_err(fail),
-            _ => Err(fail(format!(
-                "this is not a WAV, FLAC or MP4 file; {}",
-                remedy(path)
-            ))),
+    /// When the file is damaged, has no such sound, or sound in a coding that neither is
+    /// decoded here nor by an ffmpeg on the PATH.
+    pub fn open(path: &Path, choice: &Choice) -> Result<Self> {
+        Self::try_open(path, choice).map_err(|e| file_error(path, e))
+    }
+
+    fn try_open(path: &Path, choice: &Choice) -> Result<Self, String> {
+        let Some(found) = container::recognise(path)? else {
+            return Err(format!("this is not a {NAMES} file; {}", remedy(path)));
+        };
+        let packets = Packets::open(path, found, choice.stream).and_then(|packets| {
+            let trims = packets.trims();
+            match make_codec(packets.parameters(), trims) {
+                Ok(codec) => Ok((packets, codec)),
+                Err(why) => Err(Failure::Undecoded(why, packets.number())),
+            }
+        });
+        match packets {
+            Ok((packets, codec)) => {
+                let sample_rate = checked_rate(
+                    packets
+                        .parameters()
+                        .sample_rate
+                        .or(codec.codec_params().sample_rate),
+                )?;
+                let heard = packets.heard(sample_rate)?;
+                let (silence, samples) = (heard.silence, heard.samples);
+                Ok(Self {
+                    length: (samples.end < u64::MAX)
+                        .then(|| silence + (samples.end - samples.start)),
+                    clock: silence as i64 - samples.start as i64,
+                    silence,
+                    heard: samples,
+                    ..Self::new(path, choice, sample_rate, Source::Packets(packets, codec))
+                })
+            }
+            Err(Failure::Undecoded(why, stream)) => {
+                let program = Program::open(path, stream, &why)
+                    .map_err(|e| format!("{e}; {}", remedy(path)))?;
+                let sample_rate = checked_rate(Some(program.sample_rate()))?;
+                Ok(Self::new(
+                    path,
+                    choice,
+                    sample_rate,
+                    Source::Program(program),
+                ))
+            }
+            Err(Failure::Broken(why)) => Err(why),
         }
     }
 
-    fn movie(path: &Path) -> Result<Self, String> {
-        let track = Soundtrack::open(path)?;
-        let codec = make_codec(track.parameters())?;
-        let sample_rate = checked_rate(codec.codec_params())?;
-        let (silence, heard) = track.heard(sample_rate)?;
-        Ok(Self {
+    fn new(path: &Path, choice: &Choice, sample_rate: u32, source: Source) -> Self {
+        Self {
             path: path.to_owned(),
-            packets: Packets::Movie(track),
-            codec,
-            sample_rate,
-            silence,
-            length: Some(silence + (heard.end - heard.start)),
-            heard,
-            position: 0,
-            interleaved: Vec::new(),
-        })
-    }
-
-    fn stream(path: &Path, file: File, is_wav: bool) -> Result<Self> {
-        let fail = |message: String| file_error(path, message);
-        let file = MediaSourceStream::new(Box::new(file), Default::default());
-        let reader = guarded(|| -> Result<Box<dyn FormatReader>, Error> {
-            let options = FormatOptions::default();
-            Ok(match is_wav {
-                true => Box::new(WavReader::try_new(file, options)?),
-                false => Box::new(FlacReader::try_new(file, options)?),
-            })
-        });
-        let reader = reader.map_err(|e| match e {
-            Error::Unsupported(what) => {
-                fail(format!("it cannot be read ({what}); {}", remedy(path)))
-            }
-            other => fail(format!("its header is damaged: {}", explain(&other))),
-        })?;
-        let track = reader.tracks().first();
-        let Some((Some(CodecParameters::Audio(parameters)), length)) =
-            track.map(|track| (track.codec_params.clone(), track.num_frames))
-        else {
-            return Err(fail("its header describes no sound".to_string()));
-        };
-        let codec = make_codec(&parameters).map_err(|e| fail(format!("{e}; {}", remedy(path))))?;
-        let sample_rate = checked_rate(codec.codec_params()).map_err(fail)?;
-        Ok(Self {
-            path: path.to_owned(),
-            packets: Packets::Stream(reader),
-            codec,
+            source,
+            channel: choice.channel,
             sample_rate,
             silence: 0,
-            heard: 0..length.unwrap_or(u64::MAX),
-            length,
+            heard: 0..u64::MAX,
+            length: None,
+            clock: 0,
             position: 0,
+            settling: false,
             interleaved: Vec::new(),
-        })
+        }
     }
 
     /// Samples per second.
@@ -137,9 +127,39 @@ impl Decoder {
         self.sample_rate
     }
 
-    /// The number of samples; None if only decoding can tell.
+    /// The number of samples of the whole file; None if only decoding can tell.
     pub fn length(&self) -> Option<u64> {
         self.length
+    }
+
+    /// Lets the next sample be sample `sample` of the file. It is decoded and dropped what
+    /// lies before.
+    pub fn drop_before(&mut self, sample: u64) {
+        let silent = self.silence.min(sample);
+        self.silence -= silent;
+        let start = self.heard.start.saturating_add(sample - silent);
+        self.heard.start = start.min(self.heard.end);
+    }
+
+    /// The same without decoding all that lies before; false if there is no such way, and
+    /// then the decoder is not usable any more.
+    pub fn seek(&mut self, sample: u64) -> bool {
+        self.drop_before(sample);
+        if self.silence > 0 {
+            return true;
+        }
+        if self.heard.is_empty() {
+            self.position = self.heard.end;
+            return true;
+        }
+        match &mut self.source {
+            Source::Packets(packets, codec) => {
+                self.settling = true;
+                codec.reset();
+                packets.seek(self.heard.start, self.sample_rate)
+            }
+            Source::Program(_) => false,
+        }
     }
 
     /// Appends the next samples to `out`; false at the end.
@@ -158,35 +178,35 @@ impl Decoder {
             if self.position >= self.heard.end {
                 return Ok(false);
             }
-            let Some(packet) = self.next_packet()? else {
-                return self.end();
+            let Some((frames, channels)) = self.next_frames()? else {
+                return self.end(out);
             };
-            self.decode(&packet, out)?;
+            self.give(frames, channels, out)?;
         }
         Ok(true)
     }
 
-    /// The next packet, which begins where the last one ended.
-    fn next_packet(&mut self) -> Result<Option<Packet>> {
-        let (packet, off, allowed) = match &mut self.packets {
-            Packets::Stream(reader) => match guarded(|| none_at_end(reader.next_packet())) {
-                Ok(Some(packet)) => {
-                    let off = packet.pts.get() as f64 - self.position as f64;
-                    (packet, off / f64::from(self.sample_rate), 0.0)
-                }
-                Ok(None) => return Ok(None),
-                Err(e) => return Err(self.damaged(&explain(&e))),
-            },
-            Packets::Movie(track) => match track.next_packet() {
-                Ok(Some((seconds, packet))) => {
-                    let at = self.position as f64 / f64::from(self.sample_rate);
-                    (packet, seconds - at, DRIFT)
-                }
-                Ok(None) => return Ok(None),
-                Err(e) => return Err(self.damaged(&e)),
-            },
+    /// Decodes the next packet, interleaved: how many samples it has, and channels.
+    fn next_frames(&mut self) -> Result<Option<(usize, usize)>> {
+        let packets = match &mut self.source {
+            Source::Packets(packets, _) => packets,
+            Source::Program(program) => {
+                let read = program.read(&mut self.interleaved);
+                let channels = program.channels();
+                let frames = read.map_err(|e| self.damaged(&e))?;
+                return Ok((frames > 0).then_some((frames, channels)));
+            }
         };
-        if off.abs() > allowed {
+        let drift = packets.drift(self.sample_rate);
+        let next = packets.next().map_err(|e| self.damaged(&e))?;
+        let Some((seconds, packet)) = next else {
+            return Ok(None);
+        };
+        if self.settling {
+            return Ok(Some(self.settle(seconds, &packet)));
+        }
+        let off = seconds - self.position as f64 / f64::from(self.sample_rate);
+        if off.abs() > drift {
             return Err(self.damaged(&format!(
                 "what follows belongs {:.3} s {}; `ffmpeg -i {} -af aresample=async=1000 out.wav` \
                  puts silence into holes",
@@ -195,68 +215,98 @@ impl Decoder {
                 name(&self.path),
             )));
         }
-        Ok(Some(packet))
+        let (frames, channels, rate) = self
+            .decode(&packet)
+            .map_err(|e| self.damaged(&explain(&e)))?;
+        if rate != self.sample_rate {
+            return Err(self.damaged(&format!("the sample rate changes to {rate} Hz")));
+        }
+        Ok(Some((frames, channels)))
     }
 
-    fn decode(&mut self, packet: &Packet, out: &mut Vec<f32>) -> Result<()> {
-        let (codec, interleaved) = (&mut self.codec, &mut self.interleaved);
+    /// As [`next_frames`](Self::next_frames), of a packet after a seek. It sets the position.
+    fn settle(&mut self, seconds: f64, packet: &Packet) -> (usize, usize) {
+        let start = (seconds * f64::from(self.sample_rate)).round() as u64;
+        let (frames, channels, _) = self.decode(packet).unwrap_or((0, 1, 0));
+        // A first block of Vorbis, and what could not be decoded, give nothing.
+        self.position = match frames {
+            0 => start.saturating_add(packet.block_dur().get()),
+            _ => start,
+        };
+        self.settling = self.position + (frames as u64) < self.heard.start;
+        (frames, channels)
+    }
+
+    /// How many samples, channels, and samples per second the packet has; `interleaved` are
+    /// then the samples.
+    fn decode(&mut self, packet: &Packet) -> Result<(usize, usize, u32), Error> {
+        let (codec, interleaved) = match &mut self.source {
+            Source::Packets(_, codec) => (codec, &mut self.interleaved),
+            Source::Program(_) => return Ok((0, 1, self.sample_rate)),
+        };
+        interleaved.clear();
         let decoded = guarded(|| {
             let buffer = codec.decode(packet)?;
             buffer.copy_to_vec_interleaved(interleaved);
             Ok((buffer.frames(), buffer.spec().rate()))
         });
-        let (frames, rate) = decoded.map_err(|e| self.damaged(&explain(&e)))?;
-        if rate != self.sample_rate {
-            return Err(self.damaged(&format!("the sample rate changes to {rate} Hz")));
-        }
+        let (frames, rate) = decoded?;
+        let channels = interleaved.len().checked_div(frames).unwrap_or(1).max(1);
+        Ok((frames, channels, rate))
+    }
+
+    /// Appends what is heard of the samples decoded last.
+    fn give(&mut self, frames: usize, channels: usize, out: &mut Vec<f32>) -> Result<()> {
         let within = |edge: u64| (edge.saturating_sub(self.position).min(frames as u64)) as usize;
         let heard = within(self.heard.start)..within(self.heard.end);
         self.position += frames as u64;
-        let channels = self
-            .interleaved
-            .len()
-            .checked_div(frames)
-            .unwrap_or(1)
-            .max(1);
         let heard = &self.interleaved[heard.start * channels..heard.end * channels];
-        if channels == 1 {
-            out.extend_from_slice(heard);
-        } else {
-            let count = channels as f32;
-            out.extend(
-                heard
-                    .chunks_exact(channels)
-                    .map(|c| c.iter().sum::<f32>() / count),
-            );
-        }
-        Ok(())
+        let picked = self.channel.pick(heard, channels, out);
+        picked.map_err(|e| file_error(&self.path, e))
     }
 
     /// Checks at the end of the packets that nothing is missing.
-    fn end(&self) -> Result<bool> {
-        if self.length.is_none() || self.position >= self.heard.end {
+    fn end(&mut self, out: &mut Vec<f32>) -> Result<bool> {
+        let Source::Packets(packets, _) = &self.source else {
             return Ok(false);
+        };
+        let until = match self.length {
+            Some(length) => format!("where the header promises {:.3} s", self.seconds(length)),
+            None if packets.is_truncated() => "and so does the file, within a block".to_owned(),
+            None => return Ok(false),
+        };
+        let missing = self.heard.end - self.position;
+        if missing <= packets.slack(self.sample_rate) {
+            out.resize(out.len() + missing as usize, 0.0);
+            self.position = self.heard.end;
+            return Ok(missing > 0);
         }
-        let rate = f64::from(self.sample_rate);
         Err(file_error(
             &self.path,
             format!(
-                "the sound is cut off: it ends at {:.3} s where the header promises {:.3} s; get \
-                 the file again, or keep what there is with `ffmpeg -i {} out.wav`",
-                self.position.saturating_sub(self.heard.start) as f64 / rate,
-                (self.heard.end - self.heard.start) as f64 / rate,
+                "the sound is cut off: it ends at {:.3} s {until}; get the file again, or keep what \
+                 there is with `ffmpeg -i {} out.wav`",
+                self.seconds(self.file_sample()),
                 name(&self.path),
             ),
         ))
     }
 
     fn damaged(&self, what: &str) -> DataFusionError {
-        let seconds = self.position.saturating_sub(self.heard.start) as f64;
-        let seconds = seconds / f64::from(self.sample_rate);
+        let seconds = self.seconds(self.file_sample());
         file_error(
             &self.path,
             format!("the sound is damaged at {seconds:.3} s: {what}"),
         )
+    }
+
+    fn seconds(&self, samples: u64) -> f64 {
+        samples as f64 / f64::from(self.sample_rate)
+    }
+
+    /// The position on the file's clock.
+    fn file_sample(&self) -> u64 {
+        self.position.saturating_add_signed(self.clock)
     }
 }
 
@@ -274,10 +324,13 @@ fn name(path: &Path) -> std::borrow::Cow<'_, str> {
         .to_string_lossy()
 }
 
-fn make_codec(parameters: &AudioCodecParameters) -> Result<Box<dyn AudioDecoder>, String> {
+fn make_codec(
+    parameters: &AudioCodecParameters,
+    trims: bool,
+) -> Result<Box<dyn AudioDecoder>, String> {
     guarded(|| {
-        symphonia::default::get_codecs()
-            .make_audio_decoder(parameters, &AudioDecoderOptions::default())
+        let options = AudioDecoderOptions::default().gapless(trims);
+        symphonia::default::get_codecs().make_audio_decoder(parameters, &options)
     })
     .map_err(|e| {
         format!(
@@ -287,8 +340,8 @@ fn make_codec(parameters: &AudioCodecParameters) -> Result<Box<dyn AudioDecoder>
     })
 }
 
-fn checked_rate(parameters: &AudioCodecParameters) -> Result<u32, String> {
-    match parameters.sample_rate {
+fn checked_rate(rate: Option<u32>) -> Result<u32, String> {
+    match rate {
         Some(rate) if SAMPLE_RATES.contains(&rate) => Ok(rate),
         Some(rate) => Err(format!(
             "its header is damaged: a sample rate of {rate} Hz (expected {} to {})",
@@ -299,23 +352,13 @@ fn checked_rate(parameters: &AudioCodecParameters) -> Result<u32, String> {
     }
 }
 
-/// The end of the file as the end of the packets; whether it came too early is seen by
-/// the number of samples.
-fn none_at_end(packet: Result<Option<Packet>, Error>) -> Result<Option<Packet>, Error> {
-    match packet {
-        Err(Error::IoError(e)) if e.kind() == ErrorKind::UnexpectedEof => Ok(None),
-        Ok(Some(packet)) if packet.data.is_empty() => Ok(None),
-        other => other,
-    }
-}
-
 /// Runs a part of symphonia; a panic over a damaged file is an error like others.
-fn guarded<T>(run: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+pub fn guarded<T>(run: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     catch_unwind(AssertUnwindSafe(run))
         .unwrap_or(Err(Error::DecodeError("the decoder failed on it")))
 }
 
-fn explain(error: &Error) -> String {
+pub fn explain(error: &Error) -> String {
     match error {
         Error::IoError(e) if e.kind() == ErrorKind::UnexpectedEof => "it is cut off".to_string(),
         Error::DecodeError(what) | Error::Unsupported(what) => (*what).to_string(),

@@ -4,26 +4,20 @@ use std::ops::Range;
 use std::path::Path;
 
 use symphonia::core::codecs::audio::AudioCodecParameters;
-use symphonia::core::codecs::audio::well_known::CODEC_ID_AAC;
+use symphonia::core::codecs::audio::well_known::{CODEC_ID_ALAC, CODEC_ID_FLAC};
 use symphonia::core::packet::Packet;
 use symphonia::core::units::{Duration, Timestamp};
 
-use super::super::mp4::{Edit, Movie, Sample, Track, boxes, find, name};
-use super::decode::remedy;
+use super::super::mp4::{Edit, Movie, Sample, Track};
+use super::mp4_codecs::{self, Unusable};
+use super::packets::{Failure, choose};
 
-/// Whether a file that begins so is an MP4, M4A or MOV.
-pub fn is_movie(magic: &[u8]) -> bool {
-    const FIRST: [&[u8]; 7] = [
-        b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot",
-    ];
-    magic.get(4..8).is_some_and(|kind| FIRST.contains(&kind))
-}
-
-/// The first sound track of a film, if it is AAC-LC in mono or stereo.
+/// One sound track of a film.
 pub struct Soundtrack {
     movie: Movie,
-    /// Index among the movie's tracks.
+    /// Index among the movie's tracks, and among its sound tracks.
     track: usize,
+    number: usize,
     parameters: AudioCodecParameters,
     samples: std::vec::IntoIter<Sample>,
     /// Where the last packet ends, in ticks of the track.
@@ -31,21 +25,29 @@ pub struct Soundtrack {
 }
 
 impl Soundtrack {
+    /// Opens track `wanted` among the sound tracks; without, the first that is enabled.
+    ///
     /// # Errors
     /// Say what is wrong and what to do, without the file's name.
-    pub fn open(path: &Path) -> Result<Self, String> {
+    pub fn open(path: &Path, wanted: Option<usize>) -> Result<Self, Failure> {
         let movie = Movie::open(path)?;
-        let Some(track) = movie.tracks.iter().position(|t| &t.handler == b"soun") else {
-            return Err("it has no sound track".to_string());
-        };
-        let parameters = aac(&movie.tracks[track]).map_err(|e| format!("{e}; {}", remedy(path)))?;
-        let samples = movie.samples(&movie.tracks[track])?;
+        let is_sound = |(_, track): &(usize, &Track)| &track.handler == b"soun";
+        let sounds: Vec<_> = movie.tracks.iter().enumerate().filter(is_sound).collect();
+        let enabled = sounds.iter().position(|(_, track)| track.enabled);
+        let number = choose(wanted, sounds.len(), enabled)?;
+        let (track, sound) = sounds[number];
+        let parameters = mp4_codecs::parameters(sound).map_err(|e| match e {
+            Unusable::Undecoded(why) => Failure::Undecoded(why, number),
+            Unusable::Damaged(why) => Failure::Broken(why),
+        })?;
+        let samples = movie.samples(sound)?;
         let end = samples.last().map_or(0, |last| {
             last.composition.saturating_add(i64::from(last.duration))
         });
         Ok(Self {
             movie,
             track,
+            number,
             parameters,
             samples: samples.into_iter(),
             end,
@@ -55,6 +57,33 @@ impl Soundtrack {
     /// What a decoder has to know.
     pub fn parameters(&self) -> &AudioCodecParameters {
         &self.parameters
+    }
+
+    /// Which of the film's sound tracks it is.
+    pub fn number(&self) -> usize {
+        self.number
+    }
+
+    /// Skips packets that end before decoded sample `target`, where they do not depend on
+    /// each other; false where they do. (Those of AAC depend on all before them, if only by
+    /// the noise that decoders make up.)
+    pub fn seek(&mut self, target: u64, sample_rate: u32) -> bool {
+        let codec = self.parameters.codec;
+        let counts_samples = self.movie.tracks[self.track].timescale == sample_rate;
+        if !counts_samples || (codec != CODEC_ID_ALAC && codec != CODEC_ID_FLAC) {
+            return false;
+        }
+        let is_before = |sample: &Sample| {
+            let end = sample
+                .composition
+                .saturating_add(i64::from(sample.duration));
+            u64::try_from(end).is_ok_and(|end| end <= target)
+        };
+        let before = self.samples.as_slice().partition_point(is_before);
+        if before > 0 {
+            self.samples.nth(before - 1);
+        }
+        true
     }
 
     /// The next packet, and the second at which its decoded samples belong, before the
@@ -136,107 +165,6 @@ fn heard(
     Ok((silence, heard.unwrap_or(0..all)))
 }
 
-/// What the decoder has to know of an AAC-LC track.
-fn aac(track: &Track) -> Result<AudioCodecParameters, String> {
-    let not_decoded = |what: &str| format!("its sound is {what}, which is not decoded");
-    match &track.codec {
-        b"mp4a" => (),
-        b"Opus" => return Err(not_decoded("Opus")),
-        b"fLaC" => return Err(not_decoded("FLAC in an MP4")),
-        b"alac" => return Err(not_decoded("Apple Lossless (ALAC)")),
-        b"ac-3" | b"ec-3" => return Err(not_decoded("Dolby Digital (AC-3)")),
-        b".mp3" => return Err(not_decoded("MP3")),
-        b"sowt" | b"twos" | b"lpcm" | b"ipcm" | b"in24" | b"in32" | b"fl32" | b"fpcm" => {
-            return Err(not_decoded("PCM in an MP4"));
-        }
-        other => return Err(not_decoded(&format!("of the kind {}", name(other)))),
-    }
-    let damaged =
-        || "its index is damaged: the AAC track does not say its configuration".to_string();
-    // QuickTime has longer descriptions, in which the configuration may lie deeper.
-    let fields = match track.description.get(9) {
-        Some(1) => 44,
-        Some(2) => 64,
-        _ => 28,
-    };
-    let esds = match track.description_box(fields, b"esds")? {
-        Some(esds) => esds,
-        None => {
-            let wave = track.description_box(fields, b"wave")?;
-            find(&boxes(wave.ok_or_else(damaged)?)?, b"esds").ok_or_else(damaged)?
-        }
-    };
-    let (kind, config) = decoder_config(esds).ok_or_else(damaged)?;
-    match kind {
-        0x40 | 0x66..=0x68 => (),
-        0x69 | 0x6b => return Err(not_decoded("MP3")),
-        _ => return Err(not_decoded("not AAC")),
-    }
-    let &[first, second, ..] = config else {
-        return Err(damaged());
-    };
-    let object_type = first >> 3;
-    let channels = (second >> 3) & 0x0f;
-    match object_type {
-        2 => (),
-        5 | 29 => return Err(not_decoded("HE-AAC")),
-        other => return Err(not_decoded(&format!("AAC of object type {other}, not LC"))),
-    }
-    match channels {
-        1 | 2 => (),
-        6 => return Err(not_decoded("AAC with 5.1 channels")),
-        7 => return Err(not_decoded("AAC with 7.1 channels")),
-        other => {
-            return Err(not_decoded(&format!(
-                "AAC with channel configuration {other}"
-            )));
-        }
-    }
-    let mut parameters = AudioCodecParameters::new();
-    parameters
-        .for_codec(CODEC_ID_AAC)
-        .with_extra_data(config.into());
-    Ok(parameters)
-}
-
-/// The kind of coding, and its own configuration, from the body of an `esds` box
-/// (ISO/IEC 14496-1, 7.2.6).
-fn decoder_config(esds: &[u8]) -> Option<(u8, &[u8])> {
-    let stream = descriptor(esds.get(4..)?, 3)?;
-    let flags = *stream.get(2)?;
-    let mut at = 3;
-    if flags & 0x80 != 0 {
-        at += 2;
-    }
-    if flags & 0x40 != 0 {
-        at += 1 + usize::from(*stream.get(at)?);
-    }
-    if flags & 0x20 != 0 {
-        at += 2;
-    }
-    let decoder = descriptor(stream.get(at..)?, 4)?;
-    Some((*decoder.first()?, descriptor(decoder.get(13..)?, 5)?))
-}
-
-/// The body of the descriptor with which `data` begins, if it has this tag. Its length is
-/// in seven bits a byte, of which the highest says whether another follows.
-fn descriptor(data: &[u8], tag: u8) -> Option<&[u8]> {
-    let (&found, mut rest) = data.split_first()?;
-    if found != tag {
-        return None;
-    }
-    let mut length = 0;
-    for _ in 0..4 {
-        let (&byte, after) = rest.split_first()?;
-        rest = after;
-        length = length << 7 | usize::from(byte & 0x7f);
-        if byte & 0x80 == 0 {
-            break;
-        }
-    }
-    rest.get(..length)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -271,17 +199,5 @@ mod tests {
         assert_eq!(heard(&[sound(10, 1 << 40)]), Ok((0, 45_124..45_124)));
         assert!(heard(&[sound(10, 0), sound(10, 0)]).is_err());
         assert!(heard(&[nothing(u64::MAX)]).is_err());
-    }
-
-    #[test]
-    fn descriptors() {
-        assert_eq!(
-            descriptor(&[5, 0x80, 0x80, 2, 7, 8, 9], 5),
-            Some(&[7, 8][..])
-        );
-        assert_eq!(descriptor(&[5, 2, 7], 5), None);
-        assert_eq!(descriptor(&[4, 1, 7], 5), None);
-        assert_eq!(descriptor(&[], 5), None);
-        assert_eq!(decoder_config(&[0; 7]), None);
     }
 }

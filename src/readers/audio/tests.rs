@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::Path;
 use std::process::Command;
 
-use arrow::array::{Array, AsArray};
+use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Float32Type, Float64Type, Int32Type};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use rstest::rstest;
@@ -14,6 +14,9 @@ use voxql_udfs::kernels::mel::{MelOptions, MelSpectrogram};
 use super::*;
 use crate::readers::format::Value;
 use crate::readers::testing::{error, file, here, project, read, scan, shared};
+
+mod formats;
+mod ranges;
 
 /// A WAV file of float samples, interleaved.
 pub(in crate::readers) fn wav(rate: u32, channels: u16, samples: &[f32]) -> Vec<u8> {
@@ -384,9 +387,11 @@ fn an_empty_file_is_left_out() {
 }
 
 #[rstest]
-#[case(b"not a sound".to_vec(), "not a WAV, FLAC or MP4 file; `ffmpeg -i a.wav -vn out.wav`")]
-#[case(b"R".to_vec(), "not a WAV, FLAC or MP4 file")]
-#[case(b"OggS\0\0\0\0\0\0\0\0\0\0\0\0".to_vec(), "not a WAV, FLAC or MP4 file")]
+#[case(b"not a sound".to_vec(), "not a WAV, FLAC, MP3, Ogg, MP4 or Matroska file; `ffmpeg -i a.wav -vn out.wav`")]
+#[case(b"R".to_vec(), "not a WAV, FLAC, MP3, Ogg, MP4 or Matroska file")]
+#[case(b"OggS\0\0\0\0\0\0\0\0\0\0\0\0".to_vec(), "its header is damaged")]
+#[case(b"\x1a\x45\xdf\xa3\x80".to_vec(), "its header is damaged")]
+#[case(vec![0xff, 0xfb, 0x90, 0x00, 0, 0], "its header is damaged")]
 #[case(b"RIFF".to_vec(), "its header is damaged: it is cut off")]
 #[case(b"fLaC".to_vec(), "its header is damaged: it is cut off")]
 #[case(wav(0, 1, &[0.5]), "its header is damaged: a sample rate of 0 Hz")]

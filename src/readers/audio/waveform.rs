@@ -1,45 +1,49 @@
 //! A file's sound at the sample rate that is wanted.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use datafusion::common::{DataFusionError, Result, plan_err};
+use datafusion::common::Result;
+use voxql_udfs::kernels::resample::{Resampler, resampled_length};
 
-use super::super::format::{Options, file_error};
-use super::decode::{Decoder, SAMPLE_RATES};
-use super::resample::{Resampler, resampled_length};
+use super::super::format::file_error;
+use super::decode::Decoder;
+use super::options::{Choice, WaveformOptions};
 
 /// Mono samples of one file, as a stream.
 pub struct Waveform {
+    path: PathBuf,
+    choice: Choice,
     decoder: Decoder,
     resampler: Option<Resampler>,
     sample_rate: u32,
     decoded: Vec<f32>,
-    fail: Box<dyn Fn(String) -> DataFusionError + Send>,
+    /// Samples to drop before the next one that is given.
+    skip: u64,
     ended: bool,
 }
 
 impl Waveform {
-    /// Opens a file that holds something. Without `sample_rate` it keeps its own.
+    /// Opens a file that holds something.
     ///
     /// # Errors
     /// As [`Decoder::open`].
-    pub fn open(path: &Path, sample_rate: Option<u32>) -> Result<Self> {
-        let decoder = Decoder::open(path)?;
+    pub fn open(path: &Path, options: &WaveformOptions) -> Result<Self> {
+        let decoder = Decoder::open(path, &options.choice)?;
         let own = decoder.sample_rate();
-        let sample_rate = sample_rate.unwrap_or(own);
-        let path = path.to_owned();
-        let fail = Box::new(move |message| file_error(&path, message));
+        let sample_rate = options.sample_rate.unwrap_or(own);
         let resampler = if own == sample_rate {
             None
         } else {
-            Some(Resampler::new(own, sample_rate).map_err(&fail)?)
+            Some(Resampler::new(own, sample_rate).map_err(|e| file_error(path, e))?)
         };
         Ok(Self {
+            path: path.to_owned(),
+            choice: options.choice.clone(),
             decoder,
             resampler,
             sample_rate,
             decoded: Vec::new(),
-            fail,
+            skip: 0,
             ended: false,
         })
     }
@@ -49,11 +53,29 @@ impl Waveform {
         self.sample_rate
     }
 
-    /// The number of samples; None if only decoding can tell.
+    /// The number of samples of the whole file; None if only decoding can tell.
     pub fn length(&self) -> Option<u64> {
         let own = self.decoder.sample_rate();
         let length = self.decoder.length()?;
         Some(resampled_length(length, own, self.sample_rate))
+    }
+
+    /// Lets the next sample read be sample `sample` of the whole file, which it equals
+    /// exactly. To be called before the first [`read`](Self::read).
+    ///
+    /// # Errors
+    /// As [`Decoder::open`].
+    pub fn seek(&mut self, sample: u64) -> Result<()> {
+        let (own, skip) = match &mut self.resampler {
+            None => (sample, 0),
+            Some(resampler) => resampler.seek(sample),
+        };
+        self.skip = skip;
+        if own > 0 && !self.decoder.seek(own) {
+            self.decoder = Decoder::open(&self.path, &self.choice)?;
+            self.decoder.drop_before(own);
+        }
+        Ok(())
     }
 
     /// Appends the next samples to `out`, possibly none; false at the end.
@@ -67,12 +89,18 @@ impl Waveform {
         if self.ended {
             return Ok(false);
         }
+        let before = out.len();
         self.decoded.clear();
         if self.decoder.read(&mut self.decoded)? {
-            resampler.push(&self.decoded, out).map_err(&self.fail)?;
+            resampler.push(&self.decoded, out);
         } else {
-            resampler.finish(out).map_err(&self.fail)?;
             self.ended = true;
+            resampler.finish(out);
+        }
+        if self.skip > 0 {
+            let n = self.skip.min((out.len() - before) as u64);
+            out.drain(before..before + n as usize);
+            self.skip -= n;
         }
         Ok(true)
     }
@@ -82,8 +110,8 @@ impl Waveform {
 ///
 /// # Errors
 /// As [`Decoder::open`].
-pub fn own_rate(path: &Path) -> Result<u32> {
-    Ok(Decoder::open(path)?.sample_rate())
+pub fn own_rate(path: &Path, options: &WaveformOptions) -> Result<u32> {
+    Ok(Decoder::open(path, &options.choice)?.sample_rate())
 }
 
 /// Whether a file holds nothing; if so it is said, as it will be left out.
@@ -96,22 +124,4 @@ pub fn is_empty(path: &Path) -> bool {
         );
     }
     empty
-}
-
-/// Reads the parameter `sample_rate` of the table function `function`.
-///
-/// # Errors
-/// When it is not a sample rate that makes sense.
-pub fn sample_rate(function: &str, options: &Options) -> Result<Option<u32>> {
-    let Some(rate) = options.integer("sample_rate") else {
-        return Ok(None);
-    };
-    match u32::try_from(rate) {
-        Ok(rate) if SAMPLE_RATES.contains(&rate) => Ok(Some(rate)),
-        _ => plan_err!(
-            "{function}: sample_rate must be from {} to {} Hz, not {rate}",
-            SAMPLE_RATES.start(),
-            SAMPLE_RATES.end()
-        ),
-    }
 }

@@ -1,0 +1,313 @@
+//! The headers of Matroska and WebM files (RFC 9559): which streams there are.
+//!
+//! The packets are symphonia's business; it drops some of what the headers say about them.
+//!
+//! Functions give `Result<_, String>`; the message says what is wrong and what to do, and
+//! the caller puts the file's name before it.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
+
+use super::audio::choose;
+
+/// What the headers say.
+#[derive(Debug, Default)]
+pub struct Header {
+    pub tracks: Vec<Track>,
+    /// Of the longest stream, in seconds.
+    pub duration: Option<f64>,
+    /// Whether the file ends before its headers say so.
+    pub truncated: bool,
+}
+
+/// One stream of the file.
+#[derive(Debug, Clone)]
+pub struct Track {
+    /// The number that blocks name it by.
+    pub id: u64,
+    /// 1 video, 2 audio, 17 subtitles, …
+    pub kind: u64,
+    /// Such as `A_VORBIS`.
+    pub codec: String,
+    pub language: Option<String>,
+    pub name: Option<String>,
+    pub is_default: bool,
+    /// What the encoder put before the sound, in nanoseconds.
+    pub codec_delay: u64,
+    /// Nanoseconds that a frame lasts, where all last the same.
+    pub frame_duration: Option<u64>,
+    pub sample_rate: Option<f64>,
+    pub channels: Option<u64>,
+    pub width: Option<u64>,
+    pub height: Option<u64>,
+}
+
+const EBML: u32 = 0x1a45_dfa3;
+const SEGMENT: u32 = 0x1853_8067;
+const INFO: u32 = 0x1549_a966;
+const TRACKS: u32 = 0x1654_ae6b;
+
+/// More headers than any file has.
+const MAX_HEADER: u64 = 16 << 20;
+
+impl Header {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// When there are none, or they are damaged.
+    pub fn read(path: &Path) -> Result<Self, String> {
+        let mut file = File::open(path).map_err(|e| e.to_string())?;
+        let length = file.metadata().map_err(|e| e.to_string())?.len();
+        let mut header = Self::default();
+        let mut at = 0;
+        let mut has_tracks = false;
+        while at < length && !has_tracks {
+            let element = Element::read(&mut file, at)?;
+            let end = element.size.map(|size| element.body.saturating_add(size));
+            let body = |file: &mut File| -> Result<Vec<u8>, String> {
+                let size = element.size.filter(|&n| n <= MAX_HEADER);
+                let size = size.ok_or_else(|| damaged("an element of it is too long"))?;
+                let mut body = vec![0; size as usize];
+                file.seek(SeekFrom::Start(element.body))
+                    .and_then(|_| file.read_exact(&mut body))
+                    .map_err(|_| damaged("it is cut off"))?;
+                Ok(body)
+            };
+            match element.id {
+                EBML => (),
+                SEGMENT => {
+                    header.truncated = end.is_some_and(|end| end > length);
+                    at = element.body; // into it
+                    continue;
+                }
+                INFO => header.duration = duration(&body(&mut file)?)?,
+                TRACKS => {
+                    for (id, body) in elements(&body(&mut file)?)? {
+                        if id == 0xae {
+                            header.tracks.push(Track::parse(body)?);
+                        }
+                    }
+                    has_tracks = true;
+                }
+                _ => (),
+            }
+            // A live recording's clusters have no length: headers do not come after them.
+            at = end.ok_or_else(|| damaged("it does not say which tracks there are"))?;
+        }
+        if !has_tracks {
+            return Err(damaged("it does not say which tracks there are"));
+        }
+        Ok(header)
+    }
+
+    /// The sound stream that is meant, as its number among them and its id.
+    ///
+    /// # Errors
+    /// When there is no such stream.
+    pub fn choose_sound(&self, wanted: Option<usize>) -> Result<(usize, u64), String> {
+        let sounds: Vec<_> = self.sounds().collect();
+        let default = sounds.iter().position(|track| track.is_default);
+        let number = choose(wanted, sounds.len(), default)?;
+        Ok((number, sounds[number].id))
+    }
+
+    /// The name of a sound stream's coding.
+    pub fn codec_of_sound(&self, number: usize) -> Option<String> {
+        Some(self.sounds().nth(number)?.codec.clone())
+    }
+
+    /// The encoder's delay of a sound stream, in seconds.
+    pub fn delay_of_sound(&self, number: usize) -> f64 {
+        let delay = self.sounds().nth(number).map_or(0, |t| t.codec_delay);
+        delay as f64 / 1e9
+    }
+
+    fn sounds(&self) -> impl Iterator<Item = &Track> {
+        self.tracks.iter().filter(|track| track.kind == 2)
+    }
+}
+
+impl Track {
+    fn parse(body: &[u8]) -> Result<Self, String> {
+        let mut track = Self {
+            id: 0,
+            kind: 0,
+            codec: String::new(),
+            // What holds if the element is not there.
+            language: Some("eng".to_owned()),
+            name: None,
+            is_default: true,
+            codec_delay: 0,
+            frame_duration: None,
+            sample_rate: None,
+            channels: None,
+            width: None,
+            height: None,
+        };
+        let mut tagged = None;
+        for (id, body) in elements(body)? {
+            match id {
+                0xd7 => track.id = unsigned(body)?,
+                0x83 => track.kind = unsigned(body)?,
+                0x86 => track.codec = text(body),
+                0x22_b59c => track.language = Some(text(body)),
+                0x22_b59d => tagged = Some(text(body)),
+                0x53_6e => track.name = Some(text(body)),
+                0x88 => track.is_default = unsigned(body)? != 0,
+                0x56_aa => track.codec_delay = unsigned(body)?,
+                0x23_e383 => track.frame_duration = Some(unsigned(body)?).filter(|&n| n > 0),
+                0xe1 => {
+                    (track.sample_rate, track.channels) = (Some(8000.0), Some(1));
+                    let mut output = None;
+                    for (id, body) in elements(body)? {
+                        match id {
+                            0xb5 => track.sample_rate = Some(float(body)?),
+                            0x78_b5 => output = Some(float(body)?),
+                            0x9f => track.channels = Some(unsigned(body)?),
+                            _ => (),
+                        }
+                    }
+                    track.sample_rate = output.or(track.sample_rate);
+                }
+                0xe0 => {
+                    for (id, body) in elements(body)? {
+                        match id {
+                            0xb0 => track.width = Some(unsigned(body)?),
+                            0xba => track.height = Some(unsigned(body)?),
+                            _ => (),
+                        }
+                    }
+                }
+                _ => (),
+            }
+        }
+        track.language = tagged.or(track.language).filter(|l| l != "und");
+        Ok(track)
+    }
+}
+
+/// Seconds, from the body of Info.
+fn duration(info: &[u8]) -> Result<Option<f64>, String> {
+    let (mut scale, mut ticks) = (1_000_000, None);
+    for (id, body) in elements(info)? {
+        match id {
+            0x2a_d7b1 => scale = unsigned(body)?,
+            0x44_89 => ticks = Some(float(body)?),
+            _ => (),
+        }
+    }
+    let seconds = ticks.map(|ticks| ticks * scale as f64 / 1e9);
+    Ok(seconds.filter(|s| s.is_finite() && *s >= 0.0))
+}
+
+/// An element of a file.
+struct Element {
+    id: u32,
+    /// Where its body begins, in bytes.
+    body: u64,
+    /// None if it does not say.
+    size: Option<u64>,
+}
+
+impl Element {
+    fn read(file: &mut File, at: u64) -> Result<Self, String> {
+        let mut start = Vec::with_capacity(12);
+        file.seek(SeekFrom::Start(at))
+            .and_then(|_| Read::by_ref(file).take(12).read_to_end(&mut start))
+            .map_err(|e| e.to_string())?;
+        let (id, size, used) = element(&start).ok_or_else(|| damaged("it is cut off"))?;
+        Ok(Self {
+            id,
+            body: at + used as u64,
+            size,
+        })
+    }
+}
+
+/// An element's id, its body's size if it is known, and the bytes that both take.
+fn element(data: &[u8]) -> Option<(u32, Option<u64>, usize)> {
+    let id_length = data.first()?.leading_zeros() as usize + 1;
+    if id_length > 4 {
+        return None;
+    }
+    let id = data.get(..id_length)?;
+    let id = id.iter().fold(0, |n, &byte| n << 8 | u32::from(byte));
+    let &first = data.get(id_length)?;
+    let size_length = first.leading_zeros() as usize + 1;
+    if size_length > 8 {
+        return None;
+    }
+    let bytes = data.get(id_length..id_length + size_length)?;
+    let all = bytes.iter().fold(0, |n, &byte| n << 8 | u64::from(byte));
+    let size = all & ((1 << (7 * size_length)) - 1);
+    let is_known = size != (1 << (7 * size_length)) - 1;
+    Some((id, is_known.then_some(size), id_length + size_length))
+}
+
+/// The elements within the body of another.
+fn elements(mut body: &[u8]) -> Result<Vec<(u32, &[u8])>, String> {
+    let mut found = Vec::new();
+    while !body.is_empty() {
+        let next = element(body).and_then(|(id, size, used)| {
+            let rest = body.get(used..)?;
+            let (inside, after) = rest.split_at_checked(usize::try_from(size?).ok()?)?;
+            Some((id, inside, after))
+        });
+        let (id, inside, after) =
+            next.ok_or_else(|| damaged("an element is longer than what it is in"))?;
+        found.push((id, inside));
+        body = after;
+    }
+    Ok(found)
+}
+
+fn unsigned(body: &[u8]) -> Result<u64, String> {
+    if body.len() > 8 {
+        return Err(damaged("a number has more than 8 bytes"));
+    }
+    Ok(body.iter().fold(0, |n, &byte| n << 8 | u64::from(byte)))
+}
+
+fn float(body: &[u8]) -> Result<f64, String> {
+    match (<[u8; 4]>::try_from(body), <[u8; 8]>::try_from(body)) {
+        (Ok(bytes), _) => Ok(f64::from(f32::from_be_bytes(bytes))),
+        (_, Ok(bytes)) => Ok(f64::from_be_bytes(bytes)),
+        _ if body.is_empty() => Ok(0.0),
+        _ => Err(damaged("a number has neither 4 nor 8 bytes")),
+    }
+}
+
+/// Text may be filled up with zeros.
+fn text(body: &[u8]) -> String {
+    let end = body.iter().position(|&b| b == 0).unwrap_or(body.len());
+    String::from_utf8_lossy(&body[..end]).into_owned()
+}
+
+fn damaged(what: &str) -> String {
+    format!("its header is damaged: {what}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn elements_of_all_lengths() {
+        assert_eq!(element(&[0xd7, 0x81, 5]), Some((0xd7, Some(1), 2)));
+        assert_eq!(element(&[0x56, 0xaa, 0x40, 2]), Some((0x56aa, Some(2), 4)));
+        assert_eq!(element(&[0xae, 0xff]), Some((0xae, None, 2)));
+        assert_eq!(element(&[0xd7]), None);
+        assert_eq!(element(&[0, 0x81]), None);
+        assert_eq!(element(&[0xd7, 0]), None);
+    }
+
+    #[test]
+    fn values() {
+        assert_eq!(unsigned(&[1, 2]), Ok(258));
+        assert_eq!(float(&44_100f32.to_be_bytes()), Ok(44_100.0));
+        assert_eq!(text(b"eng\0\0"), "eng");
+        assert!(unsigned(&[0; 9]).is_err() && float(&[0; 3]).is_err());
+        assert!(elements(&[0xd7, 0x85, 1]).is_err());
+    }
+}
