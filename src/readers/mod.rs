@@ -19,6 +19,11 @@ pub mod call;
 pub mod cifti;
 pub mod confounds;
 pub mod events;
+#[allow(
+    dead_code,
+    reason = "the readers of sound and of video begin to use it"
+)]
+mod ffmpeg;
 pub mod files;
 pub mod format;
 pub mod gifti;
