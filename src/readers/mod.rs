@@ -29,12 +29,14 @@ pub mod format;
 pub mod gifti;
 pub mod masks;
 pub mod mel;
+mod mkv;
 pub mod mp4;
 pub mod nifti;
 pub mod scan;
 pub mod subtitles;
 #[cfg(test)]
 mod testing;
+mod trouble;
 mod tsv;
 mod values;
 mod vectors;
