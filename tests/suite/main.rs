@@ -21,3 +21,4 @@ mod pipeline;
 mod readme;
 mod reference;
 mod slt;
+mod video;
