@@ -30,12 +30,14 @@ pub mod gifti;
 pub mod masks;
 mod matroska;
 pub mod mel;
+mod mkv;
 pub mod mp4;
 pub mod nifti;
 pub mod scan;
 pub mod subtitles;
 #[cfg(test)]
 mod testing;
+mod trouble;
 mod tsv;
 mod values;
 mod vectors;

@@ -12,6 +12,8 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
+use super::trouble::Trouble;
+
 /// A four-character code such as `avc1`.
 pub type FourCc = [u8; 4];
 
@@ -65,6 +67,8 @@ pub struct Sample {
     pub composition: i64,
     /// In ticks of the track.
     pub duration: u32,
+    /// Whether decoding can begin here.
+    pub is_sync: bool,
 }
 
 /// When the samples of a track are shown, edit list applied; the movie starts at 0.
@@ -95,12 +99,19 @@ impl Timeline {
 impl Movie {
     /// Reads the index of an MP4, M4V or MOV file.
     pub fn open(path: &Path) -> Result<Self, String> {
+        Self::try_open(path).map_err(String::from)
+    }
+
+    /// The same, and the error says whether another program may read the file.
+    pub fn try_open(path: &Path) -> Result<Self, Trouble> {
         let mut file = File::open(path).map_err(|e| e.to_string())?;
         let length = file.metadata().map_err(|e| e.to_string())?.len();
         let moov = read_moov(&mut file, length)?;
         let children = boxes(&moov)?;
         if find(&children, b"cmov").is_some() {
-            return Err(remux("its index is compressed (QuickTime cmov)"));
+            return Err(Trouble::Foreign(remux(
+                "its index is compressed (QuickTime cmov)",
+            )));
         }
         let timescale = timescale(require(&children, b"mvhd")?)?;
         let tracks = children
@@ -109,9 +120,9 @@ impl Movie {
             .map(|(_, body)| Track::parse(body))
             .collect::<Result<Vec<_>, _>>()?;
         if find(&children, b"mvex").is_some() {
-            return Err(remux(
+            return Err(Trouble::Foreign(remux(
                 "it is a fragmented MP4, as streams and recorders write it",
-            ));
+            )));
         }
         Ok(Self {
             file,
@@ -128,23 +139,12 @@ impl Movie {
 
     /// Reads one sample into `buffer`, replacing what is there.
     pub fn read(&mut self, sample: &Sample, buffer: &mut Vec<u8>) -> Result<(), String> {
-        if sample.offset.saturating_add(u64::from(sample.size)) > self.length {
-            return Err(format!(
-                "the file is cut off: it ends at byte {}",
-                self.length
-            ));
-        }
-        buffer.clear();
-        buffer.resize(sample.size as usize, 0);
-        self.file
-            .seek(SeekFrom::Start(sample.offset))
-            .and_then(|_| self.file.read_exact(buffer))
-            .map_err(|e| {
-                format!(
-                    "cannot read {} bytes at {}: {e}",
-                    sample.size, sample.offset
-                )
-            })
+        read_sample(&mut self.file, self.length, sample, buffer)
+    }
+
+    /// The file, from which [`read_sample`] reads, and its length in bytes.
+    pub fn into_file(self) -> (File, u64) {
+        (self.file, self.length)
     }
 
     /// The times at which the samples of `track` are shown.
@@ -255,6 +255,12 @@ impl Movie {
             None => None,
         };
 
+        // Without the table all are; its numbers count from 1 and rise.
+        let mut sync = match find(&stbl, b"stss") {
+            Some(stss) => Some(table(stss, 4)?.map(be32).peekable()),
+            None => None,
+        };
+
         let mut samples = Vec::with_capacity(sizes.len() / 4);
         let mut decode = 0i64;
         for (chunk, &offset) in chunks.iter().enumerate() {
@@ -275,11 +281,20 @@ impl Movie {
                     Some(runs) => runs.next().ok_or_else(|| damaged("ctts is too short"))? as i32,
                     None => 0,
                 };
+                let number = samples.len() as u32 + 1;
+                let is_sync = match &mut sync {
+                    Some(numbers) => {
+                        while numbers.next_if(|n| *n < number).is_some() {}
+                        numbers.peek() == Some(&number)
+                    }
+                    None => true,
+                };
                 samples.push(Sample {
                     offset,
                     size,
                     composition: decode.saturating_add(i64::from(shift)),
                     duration,
+                    is_sync,
                 });
                 decode = decode
                     .checked_add(i64::from(duration))
@@ -348,6 +363,28 @@ impl Track {
             None => Err(damaged("a sample description is too short")),
         }
     }
+}
+
+/// Reads one sample of a file of `length` bytes into `buffer`, replacing what is there.
+pub fn read_sample(
+    file: &mut File,
+    length: u64,
+    sample: &Sample,
+    buffer: &mut Vec<u8>,
+) -> Result<(), String> {
+    if sample.offset.saturating_add(u64::from(sample.size)) > length {
+        return Err(format!("the file is cut off: it ends at byte {length}"));
+    }
+    buffer.clear();
+    buffer.resize(sample.size as usize, 0);
+    file.seek(SeekFrom::Start(sample.offset))
+        .and_then(|_| file.read_exact(buffer))
+        .map_err(|e| {
+            format!(
+                "cannot read {} bytes at {}: {e}",
+                sample.size, sample.offset
+            )
+        })
 }
 
 /// A table of (count, value) pairs, unrolled.
@@ -453,7 +490,7 @@ fn language(mdhd: &[u8]) -> Result<Option<String>, String> {
 }
 
 /// Finds `moov` among the file's outermost boxes and reads it.
-fn read_moov(file: &mut File, length: u64) -> Result<Vec<u8>, String> {
+fn read_moov(file: &mut File, length: u64) -> Result<Vec<u8>, Trouble> {
     const OUTERMOST: [&FourCc; 13] = [
         b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"styp", b"moof", b"uuid",
         b"sidx", b"meta", b"udta",
@@ -475,10 +512,10 @@ fn read_moov(file: &mut File, length: u64) -> Result<Vec<u8>, String> {
             size => (8, u64::from(size)),
         };
         if size < skip {
-            return Err(damaged(&format!(
+            return Err(Trouble::Damaged(damaged(&format!(
                 "box {} at byte {at} has no length",
                 name(&kind)
-            )));
+            ))));
         }
         if kind == *b"moov" && size <= length - at {
             let mut moov = vec![0; (size - skip) as usize];
@@ -488,23 +525,25 @@ fn read_moov(file: &mut File, length: u64) -> Result<Vec<u8>, String> {
             return Ok(moov);
         }
         if size >= length - at {
-            return Err(format!(
+            return Err(Trouble::Damaged(format!(
                 "the index (moov box) is missing: the file ends at byte {length}, within box {} \
                  that begins at byte {at}; the copy or the recording was cut off, get the file again",
                 name(&kind)
-            ));
+            )));
         }
         at += size;
     }
     if at == 0 {
-        return Err(
+        return Err(Trouble::Foreign(
             "this is not an MP4 or MOV file; `ffmpeg -i FILE -c copy out.mp4` converts \
              other containers without loss"
                 .to_string(),
-        );
+        ));
     }
-    Err("the index (moov box) is missing: the copy or the recording was cut off, get the file again"
-        .to_string())
+    Err(Trouble::Damaged(
+        "the index (moov box) is missing: the copy or the recording was cut off, get the file again"
+            .to_string(),
+    ))
 }
 
 /// The boxes in a stretch of the index.

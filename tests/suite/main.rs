@@ -22,3 +22,4 @@ mod pipeline;
 mod readme;
 mod reference;
 mod slt;
+mod video;

@@ -13,8 +13,10 @@ use crate::hrf_kernels::{
     spm_dispersion_derivative, spm_hrf, spm_time_derivative,
 };
 use crate::interpolate::interpolate;
+use crate::luminance::{luminance, rms_contrast};
 use crate::mel_spectrogram::mel_spectrogram;
 use crate::mfcc::mfcc;
+use crate::motion_energy::motion_energy;
 use crate::power_to_db::power_to_db;
 use crate::regressor::{regressor, regressors};
 use crate::standardize::{detrend, percent_change, zscore};
@@ -53,6 +55,9 @@ pub fn scalars() -> Vec<ScalarUDF> {
         power_to_db(),
         amplitude_to_db(),
         mfcc(),
+        // Video
+        luminance(),
+        rms_contrast(),
         // Text
         // Brain
         // Search
@@ -90,5 +95,7 @@ pub fn windows() -> Vec<WindowUDF> {
         zscore(),
         percent_change(),
         high_variance_confounds(),
+        // Video
+        motion_energy(),
     ]
 }

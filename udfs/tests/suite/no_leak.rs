@@ -5,8 +5,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
+use arrow::array::{
+    Array, ArrayRef, FixedSizeListArray, Float32Array, Float64Array, Int64Array, RecordBatch,
+    StringArray,
+};
 use arrow::compute::concat_batches;
+use arrow::datatypes::{DataType, Field, Schema};
 use arrow::util::display::array_value_to_string;
 use datafusion::common::Result;
 use datafusion::datasource::MemTable;
@@ -14,7 +18,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use proptest::prelude::*;
 
 /// Calls of all window functions over a run, on the columns `x` (a number), `v` (a
-/// vector), `tr` and `time`.
+/// vector), `picture` (the same as 1 × 2 pixels), `tr` and `time`.
 const WINDOWS: &[&str] = &[
     "hrf_convolve(x, tr => 1.0)",
     "hrf_convolve(v, tr => 1.0, model => 'spm')",
@@ -28,6 +32,7 @@ const WINDOWS: &[&str] = &[
     "zscore(x)",
     "percent_change(v)",
     "high_variance_confounds(v, 1, 100)",
+    "motion_energy(picture, 6.0, [2.0], [0.0, 1.0], [0.0, 180.0])",
 ];
 
 /// A row of a run: TR and value.
@@ -50,13 +55,38 @@ fn context(table: &Table, batch: usize) -> SessionContext {
         let run = StringArray::from_iter(rows.iter().map(|r| r.0.1.as_deref()));
         let tr = Int64Array::from_iter_values(rows.iter().map(|r| r.1.0));
         let x = Float64Array::from_iter(rows.iter().map(|r| r.1.1));
-        RecordBatch::try_from_iter_with_nullable([
-            ("subject", Arc::new(subject) as ArrayRef, false),
-            ("run", Arc::new(run), true),
-            ("tr", Arc::new(tr), false),
-            ("x", Arc::new(x), true),
-        ])
-        .unwrap()
+        let pixels = rows.iter().flat_map(|r| {
+            let x = r.1.1.unwrap_or(0.0) as f32;
+            [x, 2.0 * x]
+        });
+        let item = Arc::new(Field::new_list_field(DataType::Float32, false));
+        let picture = FixedSizeListArray::new(
+            Arc::clone(&item),
+            2,
+            Arc::new(Float32Array::from_iter_values(pixels)),
+            None,
+        );
+        let tensor = [
+            ("ARROW:extension:name", "arrow.fixed_shape_tensor"),
+            ("ARROW:extension:metadata", r#"{"shape":[1,2]}"#),
+        ];
+        let tensor = tensor.map(|(key, value)| (key.to_string(), value.to_string()));
+        let schema = Schema::new(vec![
+            Field::new("subject", DataType::Utf8, false),
+            Field::new("run", DataType::Utf8, true),
+            Field::new("tr", DataType::Int64, false),
+            Field::new("x", DataType::Float64, true),
+            Field::new("picture", DataType::FixedSizeList(item, 2), false)
+                .with_metadata(tensor.into()),
+        ]);
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(subject),
+            Arc::new(run),
+            Arc::new(tr),
+            Arc::new(x),
+            Arc::new(picture),
+        ];
+        RecordBatch::try_new(Arc::new(schema), columns).unwrap()
     };
     let batches: Vec<RecordBatch> = table.chunks(batch).map(batch_of).collect();
     let schema = batches[0].schema();

@@ -1,0 +1,170 @@
+//! A film's rows as record batches.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, FixedSizeListArray, Float32Array, Float64Array, Int64Array, RecordBatch,
+    RecordBatchOptions,
+};
+use arrow::datatypes::{DataType, FieldRef, SchemaRef};
+use datafusion::common::{Result, exec_err};
+
+use super::paint::Painter;
+use super::rows::Rows;
+use super::stream::{Decoder, Stream};
+use super::wanted::Wanted;
+use crate::readers::format::{FileScan, file_error};
+
+/// Rows of a batch that holds no pictures.
+const PLAIN_ROWS: usize = 8_192;
+
+pub struct Batches {
+    path: PathBuf,
+    schema: SchemaRef,
+    rows: Rows,
+    next: usize,
+    end: usize,
+    batch_rows: usize,
+    frames: Option<Frames>,
+}
+
+impl Batches {
+    pub fn open(scan: &FileScan) -> Result<Self> {
+        let fail = |message: String| file_error(&scan.path, message);
+        let wanted = Wanted::new(&scan.options)?;
+        let stream = Stream::open(&scan.path, wanted.stream).map_err(fail)?;
+        let (width, height) = wanted.size(stream.size);
+        let (turns, colour) = (stream.turns.unwrap_or(0), stream.colour);
+        let (timeline, pictures) = stream.index().map_err(fail)?;
+        let rows = Rows::new(timeline, wanted.fps);
+        let range = rows.range(&wanted, &scan.bounds);
+        let most = scan.limit.unwrap_or(usize::MAX);
+        let end = range.end.min(range.start.saturating_add(most));
+
+        let mut batch_rows = PLAIN_ROWS;
+        let mut frames = None;
+        if let Ok(field) = scan.schema.field_with_name("frame") {
+            let DataType::FixedSizeList(item, length) = field.data_type() else {
+                return exec_err!("read_video: column frame has type {}", field.data_type());
+            };
+            let values = u64::from(width) * u64::from(height) * wanted.look.channels() as u64;
+            if *length as u64 != values {
+                return Err(fail(format!(
+                    "its pictures are {width} x {height} now, which was not so when the query \
+                     was planned; run it again"
+                )));
+            }
+            batch_rows = (scan.batch_bytes / (*length as usize * size_of::<f32>())).max(1);
+            if range.start < end {
+                frames = Some(Frames {
+                    item: Arc::clone(item),
+                    length: *length,
+                    decoder: pictures.start().map_err(fail)?,
+                    painter: Painter::new(colour, turns, width, height, wanted.look),
+                    painted: None,
+                    picture: Vec::new(),
+                });
+            }
+        }
+        Ok(Self {
+            path: scan.path.clone(),
+            schema: Arc::clone(&scan.schema),
+            rows,
+            next: range.start,
+            end,
+            batch_rows,
+            frames,
+        })
+    }
+
+    fn batch(&mut self, from: usize, to: usize) -> Result<RecordBatch> {
+        let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.schema.fields().len());
+        for field in Arc::clone(&self.schema).fields() {
+            columns.push(match field.name().as_str() {
+                "frame_index" => Arc::new(Int64Array::from_iter_values(
+                    (from..to).map(|row| row as i64),
+                )),
+                "time" => Arc::new(Float64Array::from_iter_values(
+                    (from..to).map(|row| self.rows.time(row)),
+                )),
+                "frame" => self.frame_column(from, to)?,
+                other => return exec_err!("read_video has no column {other}"),
+            });
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(to - from));
+        Ok(RecordBatch::try_new_with_options(
+            Arc::clone(&self.schema),
+            columns,
+            &options,
+        )?)
+    }
+
+    fn frame_column(&mut self, from: usize, to: usize) -> Result<ArrayRef> {
+        let Some(frames) = &mut self.frames else {
+            return exec_err!("read_video: column frame was not planned");
+        };
+        let mut values = Vec::with_capacity((to - from) * frames.length as usize);
+        for row in from..to {
+            let sample = self.rows.sample(row);
+            if let Err(message) = frames.append(sample, &mut values) {
+                let time = self.rows.time(row);
+                return Err(file_error(
+                    &self.path,
+                    format!("picture at {time} s: {message}"),
+                ));
+            }
+        }
+        let values = Arc::new(Float32Array::from(values));
+        let item = Arc::clone(&frames.item);
+        Ok(Arc::new(FixedSizeListArray::try_new(
+            item,
+            frames.length,
+            values,
+            None,
+        )?))
+    }
+}
+
+impl Iterator for Batches {
+    type Item = Result<RecordBatch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.next >= self.end {
+            return None;
+        }
+        let from = self.next;
+        let to = from.saturating_add(self.batch_rows).min(self.end);
+        self.next = to;
+        let batch = self.batch(from, to);
+        if batch.is_err() {
+            self.next = self.end;
+        }
+        Some(batch)
+    }
+}
+
+/// The column `frame` in the making.
+struct Frames {
+    item: FieldRef,
+    length: i32,
+    decoder: Decoder,
+    painter: Painter,
+    /// The sample that `picture` shows.
+    painted: Option<usize>,
+    picture: Vec<f32>,
+}
+
+impl Frames {
+    fn append(&mut self, sample: usize, values: &mut Vec<f32>) -> Result<(), String> {
+        if self.painted != Some(sample) {
+            self.painted = None;
+            self.picture.clear();
+            let picture = self.decoder.picture(sample)?;
+            self.painter.paint(picture, &mut self.picture)?;
+            self.painted = Some(sample);
+        }
+        values.extend_from_slice(&self.picture);
+        Ok(())
+    }
+}

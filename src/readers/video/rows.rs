@@ -1,0 +1,93 @@
+//! Which picture each row holds, and at what time.
+
+use std::ops::Range;
+
+use super::wanted::Wanted;
+use crate::readers::bounds::Bounds;
+use crate::readers::mp4::Timeline;
+
+pub struct Rows {
+    timeline: Timeline,
+    fps: Option<(i128, i128)>,
+    /// Where the last row asked for stands in `timeline.shown`.
+    at: usize,
+}
+
+impl Rows {
+    pub fn new(timeline: Timeline, fps: Option<(i128, i128)>) -> Self {
+        Self {
+            timeline,
+            fps,
+            at: 0,
+        }
+    }
+
+    /// The rows that the arguments and the conditions of the query may leave.
+    pub fn range(&self, wanted: &Wanted, bounds: &Bounds) -> Range<usize> {
+        let count = self.count();
+        let by_time = bounds.rows("time", count, |row| self.time(row));
+        let by_index = bounds.rows("frame_index", count, |row| row as f64);
+        let first = |limit: f64| first_row(count, |row| self.time(row) >= limit);
+        let start = by_time.start.max(by_index.start).max(first(wanted.start));
+        let end = by_time.end.min(by_index.end).min(first(wanted.end));
+        start..end.max(start)
+    }
+
+    pub fn count(&self) -> usize {
+        let Timeline {
+            shown,
+            ticks_per_second,
+        } = &self.timeline;
+        match (self.fps, shown.last()) {
+            (None, _) => shown.len(),
+            (Some(_), None) => 0,
+            (Some((frames, seconds)), Some(last)) => {
+                // Every k with k·seconds/frames < end.
+                let per_row = i128::from(*ticks_per_second) * seconds;
+                let rows = (i128::from(last.end) * frames + per_row - 1) / per_row;
+                usize::try_from(rows.max(0)).unwrap_or(usize::MAX)
+            }
+        }
+    }
+
+    pub fn time(&self, row: usize) -> f64 {
+        match self.fps {
+            None => self.timeline.seconds(self.timeline.shown[row].start),
+            Some((frames, seconds)) => (row as i128 * seconds) as f64 / frames as f64,
+        }
+    }
+
+    /// The sample of a row; rows are asked for in order.
+    pub fn sample(&mut self, row: usize) -> usize {
+        let Timeline {
+            shown,
+            ticks_per_second,
+        } = &self.timeline;
+        match self.fps {
+            None => self.at = row,
+            Some((frames, seconds)) => {
+                let now = row as i128 * seconds * i128::from(*ticks_per_second);
+                while shown
+                    .get(self.at + 1)
+                    .is_some_and(|next| i128::from(next.start) * frames <= now)
+                {
+                    self.at += 1;
+                }
+            }
+        }
+        shown[self.at].sample
+    }
+}
+
+/// The first of `count` rows for which `holds`, which then holds for all after it.
+fn first_row(count: usize, holds: impl Fn(usize) -> bool) -> usize {
+    let (mut low, mut high) = (0, count);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        match holds(middle) {
+            true => high = middle,
+            false => low = middle + 1,
+        }
+    }
+    low
+}
