@@ -427,7 +427,7 @@ fn a_flac_cut_off_or_damaged() {
     assert!(got.contains("a.flac: the sound is damaged at"), "{got}");
 }
 
-/// The film with some bytes of its index written over.
+/// The error from the film with some bytes of its index written over.
 fn altered(change: impl Fn(&mut Vec<u8>)) -> Option<String> {
     let mut bytes = std::fs::read(shared("av/nasa_13013.mp4")?).unwrap();
     change(&mut bytes);
@@ -452,29 +452,6 @@ fn films_without_a_sound_that_can_be_read() {
     assert!(
         silent.contains("film.mp4: it has no sound track"),
         "{silent}"
-    );
-
-    let opus = altered(|bytes| {
-        for at in positions(bytes, b"mp4a") {
-            bytes[at..at + 4].copy_from_slice(b"Opus");
-        }
-    });
-    let want =
-        "film.mp4: its sound is Opus, which is not decoded; `ffmpeg -i film.mp4 -vn out.wav`";
-    assert!(opus.clone().unwrap().contains(want), "{opus:?}");
-
-    // The audio specific configuration of AAC-LC, 8 kHz: object type, rate, channels.
-    let surround = altered(|bytes| {
-        for at in positions(bytes, &[0x15, 0x90]) {
-            bytes[at + 1] = 0xb0;
-        }
-    });
-    assert!(
-        surround
-            .clone()
-            .unwrap()
-            .contains("its sound is AAC with 5.1 channels"),
-        "{surround:?}"
     );
 
     let cut = altered(|bytes| bytes.truncate(100_000));

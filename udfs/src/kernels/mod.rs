@@ -11,6 +11,7 @@ pub mod nearby;
 pub mod orthogonal;
 pub mod overlap;
 pub mod regressor;
+pub mod resample;
 pub mod signal;
 pub mod srm;
 pub mod vector_stats;

@@ -78,7 +78,7 @@ impl FromStr for Window {
 
 /// The modified Bessel function of the first kind of order 0, by its power series, all
 /// of whose terms are positive.
-fn bessel_i0(x: f64) -> f64 {
+pub(super) fn bessel_i0(x: f64) -> f64 {
     let quarter = x * x / 4.0;
     let (mut sum, mut term, mut k) = (1.0, 1.0, 1.0);
     while term > sum * f64::EPSILON / 4.0 {
