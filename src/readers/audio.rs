@@ -7,7 +7,6 @@ mod mp4_codecs;
 pub(super) mod options;
 mod packets;
 mod program;
-mod resample;
 mod rows;
 pub(super) mod waveform;
 

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use datafusion::common::Result;
+use voxql_udfs::kernels::resample::{Resampler, resampled_length};
 
 use super::super::format::file_error;
 use super::decode::Decoder;
 use super::options::{Choice, WaveformOptions};
-use super::resample::{Resampler, resampled_length};
 
 /// Mono samples of one file, as a stream.
 pub struct Waveform {
@@ -91,13 +91,12 @@ impl Waveform {
         }
         let before = out.len();
         self.decoded.clear();
-        let result = if self.decoder.read(&mut self.decoded)? {
-            resampler.push(&self.decoded, out)
+        if self.decoder.read(&mut self.decoded)? {
+            resampler.push(&self.decoded, out);
         } else {
             self.ended = true;
-            resampler.finish(out)
-        };
-        result.map_err(|e| file_error(&self.path, e))?;
+            resampler.finish(out);
+        }
         if self.skip > 0 {
             let n = self.skip.min((out.len() - before) as u64);
             out.drain(before..before + n as usize);

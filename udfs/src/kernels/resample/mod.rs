@@ -1,97 +1,69 @@
-//! Another sample rate, for a stream of samples.
+//! Another sample rate, for a signal that comes in pieces.
 //!
-//! The filter is in [`design`]; here it is applied, by FFT. A block of samples with what lies
-//! around it is transformed, multiplied by the filter's response, cut or filled up with zeros
-//! to the other rate's spectrum, and transformed back; what the filter's length spoils at both
-//! ends is dropped. Blocks lie where they lie in the whole signal, so the result does not depend
-//! on how the signal comes, nor on where reading begins.
+//! The signal is cut into blocks whose spectra are filtered and then cut short or
+//! lengthened with zeros, so that the inverse transform has the other rate: overlap-save
+//! with two lengths. Both lengths are whole numbers of *periods*, in which both rates have
+//! a sample at the same time, so no block leaves a fraction of a sample of delay.
+//!
+//! ```text
+//!   input  |-half-|------- step -------|-half-|      periods, `from` samples each
+//!   output        |------- step -------|             periods, `to` samples each
+//!                 |-half-|------- step -------|-half-|
+//! ```
+//!
+//! Block `b` always begins at period `b * step` of the signal: however the pieces fall, and
+//! wherever the signal is entered, the numbers are the same.
 
-mod design;
+mod filter;
 
 use std::sync::Arc;
 
 use realfft::num_complex::Complex;
 use realfft::{ComplexToReal, RealFftPlanner, RealToComplex};
 
-use design::Filter;
+use filter::Filter;
 
-/// Changes the sample rate of a signal that comes in pieces.
+/// Changes the sample rate of a signal.
 ///
-/// The result has `ceil(n * to / from)` samples, as librosa's has, sample `k` of them at
-/// `k / to` seconds of the input's clock: the filter has linear phase, and its delay is taken
-/// off. Before and after the signal it hears silence. Memory is a few blocks, of some ten
-/// thousand samples for the usual rates.
-///
-/// The response is flat up to 0.9 of the lower Nyquist frequency (errors below -120 dB), half
-/// at 0.957, and below -120 dB from the lower Nyquist frequency on, much like that of soxr's
-/// `HQ`, which librosa uses.
+/// The result has `ceil(n * to / from)` samples, as librosa's has; sample `k` of them is
+/// the sound at `k / to` seconds of the input's clock. Before and after the signal there
+/// is silence. The filter is linear in phase, passes everything up to 0.91 of the lower
+/// Nyquist frequency (to 1e-5), and nothing beyond it (under -120 dB).
 pub struct Resampler {
-    from: u32,
-    to: u32,
-    blocks: Blocks,
-    forward: Arc<dyn RealToComplex<f32>>,
-    inverse: Arc<dyn ComplexToReal<f32>>,
-    /// The filter at each bin that both spectra have, scaled for the transforms.
-    response: Vec<f32>,
-    input: Vec<f32>,
-    spectrum: Vec<Complex<f32>>,
-    other: Vec<Complex<f32>>,
-    output: Vec<f32>,
-    scratch: Vec<Complex<f32>>,
-    /// Samples from `margin` before the next block on.
+    /// The rates without their common factor: samples in a period.
+    from: usize,
+    to: usize,
+    /// Periods by which blocks follow each other, and which overlap at either end.
+    step: usize,
+    half: usize,
+    forward: Arc<dyn RealToComplex<f64>>,
+    inverse: Arc<dyn ComplexToReal<f64>>,
+    /// The filter's amplitude at each frequency that both rates have.
+    response: Vec<f64>,
+    buffers: Buffers,
+    /// Input from `half` periods before the next block on.
     waiting: Vec<f32>,
-    /// The position in the signal after the last sample taken.
+    /// The next output sample's number.
+    position: u64,
+    /// Input samples so far, those before the point of entry among them.
     received: u64,
-    /// The position in the result after the last sample given, or dropped.
-    produced: u64,
-    /// Samples of the result to drop.
-    skip: u64,
 }
 
-/// The sizes of blocks, in samples of either rate. All are whole multiples of the shortest
-/// stretch of time that is a whole number of samples of both.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Blocks {
-    /// What is transformed.
-    input: usize,
-    output: usize,
-    /// What is dropped at each end.
-    input_margin: usize,
-    output_margin: usize,
+/// What a block needs, kept from one to the next.
+struct Buffers {
+    input: Vec<f64>,
+    spectrum: Vec<Complex<f64>>,
+    resampled: Vec<Complex<f64>>,
+    output: Vec<f64>,
+    scratch: Vec<Complex<f64>>,
 }
 
-/// Samples of the lower rate that are transformed at once, about.
-const TRANSFORM: usize = 8192;
+/// A block has at least this many times the filter's half length: of the longer ones less
+/// is overlap, but they fit the processor's caches less well.
+const BLOCK: f64 = 16.0;
 
-/// Samples of the higher rate that are transformed at once, at most, if the rates allow it.
-const MAX_TRANSFORM: usize = 1 << 20;
-
-impl Blocks {
-    fn new(from: u32, to: u32) -> Self {
-        let (from, to) = (from as usize, to as usize);
-        let gcd = gcd(from, to);
-        let (input, output) = (from / gcd, to / gcd);
-        let margin = (design::HALF_LENGTH.ceil() as usize).div_ceil(input.min(output));
-        let wanted = TRANSFORM / input.min(output);
-        let largest = MAX_TRANSFORM / input.max(output);
-        // Powers of two are fast, and at least half of a transform is of use.
-        let count = wanted.min(largest).max(4 * margin).next_power_of_two();
-        Self {
-            input: count * input,
-            output: count * output,
-            input_margin: margin * input,
-            output_margin: margin * output,
-        }
-    }
-
-    /// What a block takes from the signal, and gives.
-    fn step(&self) -> (usize, usize) {
-        (
-            self.input - 2 * self.input_margin,
-            self.output - 2 * self.output_margin,
-        )
-    }
-}
+/// Samples of a block, at most: rates without a common factor have very long periods.
+const MAX_BLOCK: usize = 1 << 21;
 
 /// How many samples `n` samples become.
 pub fn resampled_length(n: u64, from: u32, to: u32) -> u64 {
@@ -100,121 +72,163 @@ pub fn resampled_length(n: u64, from: u32, to: u32) -> u64 {
 }
 
 impl Resampler {
-    /// From `from` to `to` samples per second.
-    ///
     /// # Errors
     /// When a rate is 0.
     pub fn new(from: u32, to: u32) -> Result<Self, String> {
         if from == 0 || to == 0 {
             return Err(format!("cannot resample from {from} to {to} Hz"));
         }
-        let blocks = Blocks::new(from, to);
+        let divisor = gcd(from as usize, to as usize);
+        let (from, to) = (from as usize / divisor, to as usize / divisor);
+        let (low, high) = (from.min(to), from.max(to));
+        let filter = Filter::between(from, to);
+
+        let half = (filter.half_length / low as f64).ceil() as usize;
+        let wanted = (BLOCK * filter.half_length / low as f64).ceil() as usize;
+        let most = (MAX_BLOCK / high).next_power_of_two();
+        // A power of two times the period transforms fast, and its half is whole.
+        let periods = wanted
+            .next_power_of_two()
+            .min(most)
+            .max((2 * half + 1).next_power_of_two());
+
         let mut planner = RealFftPlanner::new();
-        let forward = planner.plan_fft_forward(blocks.input);
-        let inverse = planner.plan_fft_inverse(blocks.output);
-        let lower = blocks.input.min(blocks.output);
-        let filter = Filter::new();
-        let scale = 1.0 / blocks.input as f64;
-        let bins = 0..=lower / 2;
-        let response =
-            bins.map(|k| (scale * filter.response(2.0 * k as f64 / lower as f64)) as f32);
+        let forward = planner.plan_fft_forward(periods * from);
+        let inverse = planner.plan_fft_inverse(periods * to);
+        let response = response(&filter, periods, from, to, &mut planner);
         let scratch = forward.get_scratch_len().max(inverse.get_scratch_len());
         Ok(Self {
             from,
             to,
-            response: response.collect(),
-            input: forward.make_input_vec(),
-            spectrum: forward.make_output_vec(),
-            other: inverse.make_input_vec(),
-            output: inverse.make_output_vec(),
-            scratch: vec![Complex::default(); scratch],
+            step: periods - 2 * half,
+            half,
+            response,
+            buffers: Buffers {
+                input: forward.make_input_vec(),
+                spectrum: forward.make_output_vec(),
+                resampled: inverse.make_input_vec(),
+                output: inverse.make_output_vec(),
+                scratch: vec![Complex::default(); scratch],
+            },
             forward,
             inverse,
-            waiting: vec![0.0; blocks.input_margin],
-            blocks,
+            waiting: vec![0.0; half * from],
+            position: 0,
             received: 0,
-            produced: 0,
-            skip: 0,
         })
     }
 
-    /// Lets the result begin with sample `sample` of that of the whole signal; gives the
-    /// sample of the signal with which the pushed ones then have to begin. To be called before
-    /// the first [`push`](Self::push).
-    pub fn seek(&mut self, sample: u64) -> u64 {
-        let (step_in, step_out) = self.blocks.step();
-        let block = sample / step_out as u64;
-        let (start, margin) = (block * step_in as u64, self.blocks.input_margin as u64);
-        self.received = start.saturating_sub(margin);
+    /// Which input sample to push first so that the output has sample `sample`, and how many
+    /// output samples then come before it. To be called before the first
+    /// [`push`](Self::push).
+    pub fn seek(&mut self, sample: u64) -> (u64, u64) {
+        let block = (self.step * self.to) as u64;
+        let period = sample / block * self.step as u64;
+        self.position = period.saturating_mul(self.to as u64);
+        let first = period.saturating_sub(self.half as u64);
+        let silence = self.half - (period - first) as usize;
         self.waiting.clear();
-        self.waiting
-            .resize(margin.saturating_sub(start) as usize, 0.0);
-        self.produced = block * step_out as u64;
-        self.skip = sample - self.produced;
-        self.received
+        self.waiting.resize(silence * self.from, 0.0);
+        self.received = first.saturating_mul(self.from as u64);
+        (self.received, sample - self.position)
     }
 
     /// Takes further samples, and appends what they become to `out`.
-    ///
-    /// # Errors
-    /// None that the caller could cause: wrong sizes of buffers.
-    pub fn push(&mut self, samples: &[f32], out: &mut Vec<f32>) -> Result<(), String> {
+    pub fn push(&mut self, samples: &[f32], out: &mut Vec<f32>) {
         self.received += samples.len() as u64;
         self.waiting.extend_from_slice(samples);
-        self.run(u64::MAX, out)
+        self.run(out);
     }
 
     /// Ends the signal, and appends the last samples.
-    ///
-    /// # Errors
-    /// As [`push`](Self::push).
-    pub fn finish(&mut self, out: &mut Vec<f32>) -> Result<(), String> {
-        let length = resampled_length(self.received, self.from, self.to);
-        while self.produced < length {
-            self.waiting
-                .resize(self.blocks.input.max(self.waiting.len()), 0.0);
-            self.run(length, out)?;
+    pub fn finish(&mut self, out: &mut Vec<f32>) {
+        let length = u128::from(self.received) * self.to as u128;
+        let length = u64::try_from(length.div_ceil(self.from as u128)).unwrap_or(u64::MAX);
+        let before = out.len();
+        let block = self.block();
+        while self.position < length {
+            // Each run leaves less than a block.
+            self.waiting.resize(block, 0.0);
+            self.run(out);
         }
-        Ok(())
+        let surplus = usize::try_from(self.position - length).unwrap_or(usize::MAX);
+        out.truncate(out.len().saturating_sub(surplus).max(before));
+        self.position = length;
     }
 
-    /// Goes through the blocks that have come; appends nothing from sample `end` on.
-    fn run(&mut self, end: u64, out: &mut Vec<f32>) -> Result<(), String> {
-        let (step_in, step_out) = self.blocks.step();
-        let mut done = 0;
-        while self.waiting.len() - done >= self.blocks.input && self.produced < end {
-            let block = &self.waiting[done..done + self.blocks.input];
-            self.input.copy_from_slice(block);
-            self.forward
-                .process_with_scratch(&mut self.input, &mut self.spectrum, &mut self.scratch)
-                .map_err(|e| e.to_string())?;
-            // Bins beyond are those that the filter leaves nothing of.
-            let pairs = self.spectrum.iter().zip(&self.response);
-            for (to, (from, response)) in self.other.iter_mut().zip(pairs) {
-                *to = from * response;
-            }
-            let used = self.response.len().min(self.other.len());
-            self.other[used..].fill(Complex::default());
-            // A real signal has real ends of its spectrum.
-            self.other[0].im = 0.0;
-            if let Some(last) = self.other.last_mut() {
-                last.im = 0.0;
-            }
-            self.inverse
-                .process_with_scratch(&mut self.other, &mut self.output, &mut self.scratch)
-                .map_err(|e| e.to_string())?;
-            let left = usize::try_from(end - self.produced).unwrap_or(usize::MAX);
-            let count = step_out.min(left);
-            let skip = usize::try_from(self.skip).unwrap_or(usize::MAX).min(count);
-            let margin = self.blocks.output_margin;
-            out.extend_from_slice(&self.output[margin + skip..margin + count]);
-            self.skip -= skip as u64;
-            self.produced += count as u64;
-            done += step_in;
-        }
-        self.waiting.drain(..done);
-        Ok(())
+    /// Samples of input in a block.
+    fn block(&self) -> usize {
+        (self.step + 2 * self.half) * self.from
     }
+
+    /// Every block for which there is input.
+    fn run(&mut self, out: &mut Vec<f32>) {
+        let (block, step) = (self.block(), self.step * self.from);
+        let mut begin = 0;
+        while self.waiting.len() - begin >= block {
+            self.resample(begin, out);
+            begin += step;
+            self.position += (self.step * self.to) as u64;
+        }
+        self.waiting.drain(..begin);
+    }
+
+    /// The block that begins so far into what is waiting.
+    fn resample(&mut self, begin: usize, out: &mut Vec<f32>) {
+        let Buffers {
+            input,
+            spectrum,
+            resampled,
+            output,
+            scratch,
+        } = &mut self.buffers;
+        let samples = &self.waiting[begin..];
+        for (x, &sample) in input.iter_mut().zip(samples) {
+            *x = f64::from(sample);
+        }
+        // The lengths are the plans' own, which is all that could be wrong.
+        let _ = self.forward.process_with_scratch(
+            input,
+            spectrum,
+            &mut scratch[..self.forward.get_scratch_len()],
+        );
+        let common = self.response.len();
+        for ((y, x), gain) in resampled.iter_mut().zip(&*spectrum).zip(&self.response) {
+            *y = x * gain;
+        }
+        resampled[common..].fill(Complex::default());
+        let _ = self.inverse.process_with_scratch(
+            resampled,
+            output,
+            &mut scratch[..self.inverse.get_scratch_len()],
+        );
+        let kept = self.half * self.to..(self.half + self.step) * self.to;
+        out.extend(output[kept].iter().map(|&y| y as f32));
+    }
+}
+
+/// The filter's amplitude at the frequencies of a block, below the lower rate's Nyquist
+/// frequency, with the scale of the inverse transform in it.
+fn response(
+    filter: &Filter,
+    periods: usize,
+    from: usize,
+    to: usize,
+    planner: &mut RealFftPlanner<f64>,
+) -> Vec<f64> {
+    let (low, high) = (from.min(to), from.max(to));
+    let length = periods * high;
+    let step = low as f64 / high as f64;
+    // An even function: its second half is the first one's mirror image.
+    let mut values: Vec<f64> = (0..length)
+        .map(|i| step * filter.at(step * i.min(length - i) as f64))
+        .collect();
+    let transform = planner.plan_fft_forward(length);
+    let mut spectrum = transform.make_output_vec();
+    let _ = transform.process(&mut values, &mut spectrum);
+    let scale = 1.0 / (spectrum[0].re * (periods * from) as f64);
+    let common = spectrum.iter().take(periods * low / 2);
+    common.map(|value| value.re * scale).collect()
 }
 
 fn gcd(a: usize, b: usize) -> usize {
