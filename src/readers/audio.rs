@@ -55,7 +55,10 @@ use rows::{Chunks, Cuts};
 ///
 /// Where a file has another rate than `sample_rate`, it is resampled by a linear-phase
 /// filter without delay: flat up to 0.9 of the lower Nyquist frequency with errors under
-/// -100 dB. The result has `ceil(n * sample_rate / own rate)` samples, as librosa's has.
+/// -130 dB, and under -120 dB beyond it. The result has `ceil(n * sample_rate / own rate)`
+/// samples, as `librosa.load` (soxr, quality HQ) has, and agrees with it to 1e-4, but for
+/// the first three samples where neither rate is a multiple of the other: soxr's are off
+/// there by up to 5e-3.
 #[derive(Debug)]
 pub struct Audio;
 

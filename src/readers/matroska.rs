@@ -7,6 +7,7 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::Path;
 
 use super::audio::choose;
@@ -19,6 +20,10 @@ pub struct Header {
     pub duration: Option<f64>,
     /// Whether the file ends before its headers say so.
     pub truncated: bool,
+    /// Seconds in a tick of time stamps.
+    tick: f64,
+    /// Where the element after Tracks begins.
+    after: u64,
 }
 
 /// One stream of the file.
@@ -47,6 +52,8 @@ const EBML: u32 = 0x1a45_dfa3;
 const SEGMENT: u32 = 0x1853_8067;
 const INFO: u32 = 0x1549_a966;
 const TRACKS: u32 = 0x1654_ae6b;
+const CLUSTER: u32 = 0x1f43_b675;
+const BLOCK_GROUP: u32 = 0xa0;
 
 /// More headers than any file has.
 const MAX_HEADER: u64 = 16 << 20;
@@ -59,7 +66,10 @@ impl Header {
     pub fn read(path: &Path) -> Result<Self, String> {
         let mut file = File::open(path).map_err(|e| e.to_string())?;
         let length = file.metadata().map_err(|e| e.to_string())?.len();
-        let mut header = Self::default();
+        let mut header = Self {
+            tick: 1e-3,
+            ..Self::default()
+        };
         let mut at = 0;
         let mut has_tracks = false;
         while at < length && !has_tracks {
@@ -81,7 +91,7 @@ impl Header {
                     at = element.body; // into it
                     continue;
                 }
-                INFO => header.duration = duration(&body(&mut file)?)?,
+                INFO => (header.duration, header.tick) = duration(&body(&mut file)?)?,
                 TRACKS => {
                     for (id, body) in elements(&body(&mut file)?)? {
                         if id == 0xae {
@@ -94,6 +104,7 @@ impl Header {
             }
             // A live recording's clusters have no length: headers do not come after them.
             at = end.ok_or_else(|| damaged("it does not say which tracks there are"))?;
+            header.after = at;
         }
         if !has_tracks {
             return Err(damaged("it does not say which tracks there are"));
@@ -121,6 +132,48 @@ impl Header {
     pub fn delay_of_sound(&self, number: usize) -> f64 {
         let delay = self.sounds().nth(number).map_or(0, |t| t.codec_delay);
         delay as f64 / 1e9
+    }
+
+    /// Where the last block of track `id` begins that ends with padding, and how much of that
+    /// there is; in seconds.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn padding(&self, path: &Path, id: u64) -> Result<Option<(f64, f64)>, String> {
+        let mut file = File::open(path).map_err(|e| e.to_string())?;
+        let length = file.metadata().map_err(|e| e.to_string())?.len();
+        let mut clusters = Vec::new();
+        for_each(&mut file, self.after..length, |_, element, end| {
+            if element.id == CLUSTER {
+                clusters.push(element.body..end);
+            }
+            Ok(())
+        })?;
+        // The sound may end a little before the film.
+        for cluster in clusters.into_iter().rev().take(4) {
+            let (mut time, mut found) = (0, None);
+            for_each(&mut file, cluster, |file, element, end| {
+                let short = element.id == 0xe7 || element.id == BLOCK_GROUP;
+                if !short || end - element.body > MAX_HEADER {
+                    return Ok(());
+                }
+                let mut body = vec![0; (end - element.body) as usize];
+                file.seek(SeekFrom::Start(element.body))
+                    .and_then(|_| file.read_exact(&mut body))
+                    .map_err(|e| e.to_string())?;
+                if element.id == 0xe7 {
+                    time = unsigned(&body)?;
+                } else if let Some((at, nanoseconds)) = padded(&body, id) {
+                    let ticks = time as f64 + f64::from(at);
+                    found = Some((ticks * self.tick, nanoseconds as f64 / 1e9));
+                }
+                Ok(())
+            })?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
     }
 
     fn sounds(&self) -> impl Iterator<Item = &Track> {
@@ -187,8 +240,8 @@ impl Track {
     }
 }
 
-/// Seconds, from the body of Info.
-fn duration(info: &[u8]) -> Result<Option<f64>, String> {
+/// Seconds, and those of a tick, from the body of Info.
+fn duration(info: &[u8]) -> Result<(Option<f64>, f64), String> {
     let (mut scale, mut ticks) = (1_000_000, None);
     for (id, body) in elements(info)? {
         match id {
@@ -197,8 +250,9 @@ fn duration(info: &[u8]) -> Result<Option<f64>, String> {
             _ => (),
         }
     }
-    let seconds = ticks.map(|ticks| ticks * scale as f64 / 1e9);
-    Ok(seconds.filter(|s| s.is_finite() && *s >= 0.0))
+    let tick = scale as f64 / 1e9;
+    let seconds = ticks.map(|ticks: f64| ticks * tick);
+    Ok((seconds.filter(|s| s.is_finite() && *s >= 0.0), tick))
 }
 
 /// An element of a file.
@@ -223,6 +277,50 @@ impl Element {
             size,
         })
     }
+}
+
+/// Goes through the elements of a part of a file, with the end of each; stops at one that
+/// does not say how long it is, or is not wholly there.
+fn for_each(
+    file: &mut File,
+    part: Range<u64>,
+    mut each: impl FnMut(&mut File, &Element, u64) -> Result<(), String>,
+) -> Result<(), String> {
+    let mut at = part.start;
+    while at < part.end {
+        let Ok(element) = Element::read(file, at) else {
+            break;
+        };
+        let end = element.size.and_then(|n| element.body.checked_add(n));
+        let Some(end) = end.filter(|&end| end <= part.end) else {
+            break;
+        };
+        each(file, &element, end)?;
+        at = end;
+    }
+    Ok(())
+}
+
+/// When a block group of track `id` begins after its cluster, in ticks, and the nanoseconds
+/// at its end that are not heard.
+fn padded(group: &[u8], id: u64) -> Option<(i16, u64)> {
+    let (mut time, mut padding) = (None, 0);
+    for (kind, body) in elements(group).ok()? {
+        match kind {
+            0xa1 => {
+                let length = body.first()?.leading_zeros() as usize + 1;
+                let number = unsigned(body.get(..length)?).ok()? & !(1 << (7 * length));
+                let &[high, low] = body.get(length..length + 2)? else {
+                    return None;
+                };
+                time = (number == id).then_some(i16::from_be_bytes([high, low]));
+            }
+            // Signed; what is negative would be put in.
+            0x75_a2 if body.first()? & 0x80 == 0 => padding = unsigned(body).ok()?,
+            _ => (),
+        }
+    }
+    (padding > 0).then_some((time?, padding))
 }
 
 /// An element's id, its body's size if it is known, and the bytes that both take.

@@ -9,7 +9,7 @@ use std::path::Path;
 pub enum Container {
     Wav,
     Flac,
-    /// MPEG audio, layer 1 to 3, as a stream of frames.
+    /// MPEG audio, layer 2 and 3, as a stream of frames.
     Mpeg,
     Ogg,
     /// Matroska and WebM.
@@ -56,12 +56,12 @@ fn by_magic(magic: &[u8]) -> Option<Container> {
         [b'f', b'L', b'a', b'C', ..] => Some(Container::Flac),
         [b'O', b'g', b'g', b'S', ..] => Some(Container::Ogg),
         [0x1a, 0x45, 0xdf, 0xa3, ..] => Some(Container::Matroska),
-        // Eleven bits of sync; then version, layer, bit rate and sample rate, each of which
-        // has a value that is not used.
+        // Eleven bits of sync; then version, layer (3 or 2: UTF-16 text would be layer 1), bit
+        // rate and sample rate, most of which have a value that is not used.
         [0xff, second, third, ..]
             if second >> 5 == 7
                 && second >> 3 & 3 != 1
-                && second >> 1 & 3 != 0
+                && matches!(second >> 1 & 3, 1 | 2)
                 && third >> 4 != 15
                 && third >> 2 & 3 != 3 =>
         {

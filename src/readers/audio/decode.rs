@@ -215,13 +215,14 @@ impl Decoder {
                 name(&self.path),
             )));
         }
+        let padding = (packets.padding(&packet) * f64::from(self.sample_rate)).round();
         let (frames, channels, rate) = self
             .decode(&packet)
             .map_err(|e| self.damaged(&explain(&e)))?;
         if rate != self.sample_rate {
             return Err(self.damaged(&format!("the sample rate changes to {rate} Hz")));
         }
-        Ok(Some((frames, channels)))
+        Ok(Some((frames.saturating_sub(padding as usize), channels)))
     }
 
     /// As [`next_frames`](Self::next_frames), of a packet after a seek. It sets the position.

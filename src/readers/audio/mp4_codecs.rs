@@ -141,7 +141,7 @@ fn aac(config: &[u8]) -> Result<AudioCodecParameters, Unusable> {
 }
 
 /// The kind of coding, and its own configuration, from the body of an `esds` box
-/// (ISO/IEC 14496-1, 7.2.6).
+/// (ISO/IEC 14496-1, 7.2.6); MP3 has none.
 fn decoder_config(esds: &[u8]) -> Option<(u8, &[u8])> {
     let stream = descriptor(esds.get(4..)?, 3)?;
     let flags = *stream.get(2)?;
@@ -156,7 +156,8 @@ fn decoder_config(esds: &[u8]) -> Option<(u8, &[u8])> {
         at += 2;
     }
     let decoder = descriptor(stream.get(at..)?, 4)?;
-    Some((*decoder.first()?, descriptor(decoder.get(13..)?, 5)?))
+    let config = descriptor(decoder.get(13..)?, 5).unwrap_or_default();
+    Some((*decoder.first()?, config))
 }
 
 /// The body of the descriptor with which `data` begins, if it has this tag. Its length is

@@ -141,6 +141,21 @@ impl Packets {
         }
     }
 
+    /// The seconds at the end of a packet that are not heard.
+    pub fn padding(&self, packet: &Packet) -> f64 {
+        match self {
+            Self::Stream(stream) => stream.padding.map_or(0.0, |(time, seconds)| {
+                let off = packet.pts.get() as f64 * stream.tick + stream.delay_seconds - time;
+                if off.abs() <= stream.tick {
+                    seconds
+                } else {
+                    0.0
+                }
+            }),
+            Self::Movie(_) => 0.0,
+        }
+    }
+
     /// Whether the file ends before its headers say so.
     pub fn is_truncated(&self) -> bool {
         matches!(self, Self::Stream(stream) if stream.truncated)
@@ -166,6 +181,8 @@ pub struct Stream {
     /// Samples that are heard, if known.
     length: Option<u64>,
     truncated: bool,
+    /// Where the packet is that ends with padding, and how much; in seconds.
+    padding: Option<(f64, f64)>,
 }
 
 impl Stream {
@@ -203,10 +220,10 @@ impl Stream {
         let Some(CodecParameters::Audio(parameters)) = track.codec_params.clone() else {
             return Err(undecoded());
         };
-        let tick = match track.time_base {
-            Some(base) => f64::from(base.numer.get()) / f64::from(base.denom.get()),
-            None => return Err("its header does not say the sample rate".to_owned().into()),
-        };
+        // Without a sample rate, which will be said, there is none.
+        let tick = track.time_base.map_or(0.0, |base| {
+            f64::from(base.numer.get()) / f64::from(base.denom.get())
+        });
         let mut stream = Self {
             container,
             reader,
@@ -220,6 +237,7 @@ impl Stream {
             delay_seconds: 0.0,
             length: track.num_frames,
             truncated: false,
+            padding: None,
         };
         match container {
             Container::Mpeg => {
@@ -229,8 +247,9 @@ impl Stream {
                 stream.origin = -(stream.delay as i64);
             }
             Container::Ogg => {
-                // A recording cut out of another one begins late, an encoder's delay early.
-                let start = track.start_ts.get();
+                // The delay that symphonia counts is what its decoder never gives. A recording
+                // cut out of another one begins late; an encoder's delay, early.
+                let start = track.start_ts.get() + i64::from(track.delay.unwrap_or(0));
                 stream.origin = start;
                 stream.delay = start.min(0).unsigned_abs();
                 let end = |n: u64| n.saturating_sub(start.max(0).unsigned_abs());
@@ -240,6 +259,7 @@ impl Stream {
                 if let Some(header) = &header {
                     stream.delay_seconds = header.delay_of_sound(number);
                     stream.truncated = header.truncated;
+                    stream.padding = header.padding(path, u64::from(stream.track))?;
                 }
                 stream.length = None;
                 let first = stream.packet()?;

@@ -1,21 +1,18 @@
 //! `read_audio` on the reference data, real files, and made ones that are wrong.
 
-use std::fs::File;
 use std::path::Path;
 use std::process::Command;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Float32Type, Float64Type, Int32Type};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use rstest::rstest;
-use serde_json::Value as Json;
-use voxql_udfs::kernels::mel::{MelOptions, MelSpectrogram};
 
 use super::*;
 use crate::readers::format::Value;
 use crate::readers::testing::{error, file, here, project, read, scan, shared};
 
 mod formats;
+mod golden;
 mod ranges;
 
 /// A WAV file of float samples, interleaved.
@@ -218,7 +215,7 @@ fn channels_become_their_mean() {
 #[case(22_050, 16_000)]
 fn a_resampled_sweep_is_the_sweep(#[case] from: u32, #[case] to: u32) {
     let seconds = 2.0;
-    let top = 0.8 * f64::from(from.min(to)) / 2.0;
+    let top = 0.9 * f64::from(from.min(to)) / 2.0;
     let sweep = |rate: u32, i: usize| {
         let t = i as f64 / f64::from(rate);
         let phase = 20.0 * t + (top - 20.0) * t * t / (2.0 * seconds);
@@ -243,7 +240,7 @@ fn a_resampled_sweep_is_the_sweep(#[case] from: u32, #[case] to: u32) {
         noise += (f64::from(sample) - want).powi(2);
     }
     let decibels = 10.0 * (signal / noise).log10();
-    assert!(decibels > 100.0, "{from} to {to}: {decibels} dB");
+    assert!(decibels > 130.0, "{from} to {to}: {decibels} dB");
 }
 
 #[rstest]
@@ -265,91 +262,6 @@ fn resampled_lengths(#[case] from: u32, #[case] to: u32, #[case] n: usize) {
     let times = Audio.open(&project(scan, &["duration"])).unwrap().next();
     let duration = floats(&times.unwrap().unwrap(), "duration")[0];
     assert_eq!(duration, want as f64 / f64::from(to));
-}
-
-/// librosa.load. Its resampler (soxr HQ) has another filter: the spectra agree where both
-/// are flat, up to 0.4 of the lower rate.
-#[test]
-fn golden_load() {
-    let folder = here("../shared/golden/mel");
-    if !folder.is_dir() {
-        note!("skipped: no golden data at {}", folder.display());
-        return;
-    }
-    let cases = std::fs::read_to_string(folder.join("cases.json")).unwrap();
-    let cases: Json = serde_json::from_str(&cases).unwrap();
-    let arrays = golden_arrays(&folder);
-    let mut tested = 0;
-    for case in cases["cases"].as_array().unwrap() {
-        let params = &case["params"];
-        if case["function"] != "librosa.load"
-            || params["mono"] == false
-            || !params["offset"].is_null()
-        {
-            continue;
-        }
-        let path = folder.join(case["inputs"]["wav"]["file"].as_str().unwrap());
-        let want = &arrays[case["outputs"]["y"]["array"].as_str().unwrap()];
-        tested += 1;
-        let Some(to) = params["sr"].as_u64() else {
-            assert!(
-                largest_difference(&whole(&path), want) <= 1e-7,
-                "{}",
-                case["id"]
-            );
-            continue;
-        };
-        let got = at_rate(&path, to as i64);
-        assert_eq!(got.len(), want.len(), "{}", case["id"]);
-        let own = rate(&read(&Audio, &path, &[]).unwrap()) as u64;
-        let options = MelOptions {
-            sample_rate: to as f64,
-            fmax: Some(0.4 * own.min(to) as f64),
-            n_mels: 64,
-            ..Default::default()
-        };
-        let mel = |samples: &[f32]| {
-            let mut frames = Vec::new();
-            let mut mel = MelSpectrogram::new(&options).unwrap();
-            mel.push(samples, &mut frames);
-            mel.finish(&mut frames).unwrap();
-            frames
-        };
-        let want = mel(want);
-        let largest = want.iter().copied().fold(0.0, f32::max);
-        let difference = largest_difference(&mel(&got), &want);
-        assert!(
-            difference <= 3e-3 * largest,
-            "{}: {difference} of {largest}",
-            case["id"]
-        );
-    }
-    assert_eq!(tested, 7);
-}
-
-fn golden_arrays(folder: &Path) -> std::collections::HashMap<String, Vec<f32>> {
-    let file = File::open(folder.join("arrays.parquet")).unwrap();
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file)
-        .unwrap()
-        .build()
-        .unwrap();
-    let mut arrays = std::collections::HashMap::new();
-    for batch in reader {
-        let batch = batch.unwrap();
-        let keys =
-            arrow::compute::cast(batch.column_by_name("key").unwrap(), &DataType::Utf8).unwrap();
-        let values = batch.column_by_name("f32").unwrap().as_list::<i32>();
-        for (i, key) in keys.as_string::<i32>().iter().enumerate() {
-            if values.is_valid(i) {
-                let row = values.value(i);
-                arrays.insert(
-                    key.unwrap().to_string(),
-                    row.as_primitive::<Float32Type>().values().to_vec(),
-                );
-            }
-        }
-    }
-    arrays
 }
 
 #[rstest]
@@ -427,7 +339,7 @@ fn a_flac_cut_off_or_damaged() {
     assert!(got.contains("a.flac: the sound is damaged at"), "{got}");
 }
 
-/// The film with some bytes of its index written over.
+/// The error from the film with some bytes of its index written over.
 fn altered(change: impl Fn(&mut Vec<u8>)) -> Option<String> {
     let mut bytes = std::fs::read(shared("av/nasa_13013.mp4")?).unwrap();
     change(&mut bytes);
@@ -452,29 +364,6 @@ fn films_without_a_sound_that_can_be_read() {
     assert!(
         silent.contains("film.mp4: it has no sound track"),
         "{silent}"
-    );
-
-    let opus = altered(|bytes| {
-        for at in positions(bytes, b"mp4a") {
-            bytes[at..at + 4].copy_from_slice(b"Opus");
-        }
-    });
-    let want =
-        "film.mp4: its sound is Opus, which is not decoded; `ffmpeg -i film.mp4 -vn out.wav`";
-    assert!(opus.clone().unwrap().contains(want), "{opus:?}");
-
-    // The audio specific configuration of AAC-LC, 8 kHz: object type, rate, channels.
-    let surround = altered(|bytes| {
-        for at in positions(bytes, &[0x15, 0x90]) {
-            bytes[at + 1] = 0xb0;
-        }
-    });
-    assert!(
-        surround
-            .clone()
-            .unwrap()
-            .contains("its sound is AAC with 5.1 channels"),
-        "{surround:?}"
     );
 
     let cut = altered(|bytes| bytes.truncate(100_000));

@@ -17,21 +17,22 @@ fn with(path: &Path, options: &[(&str, Value)]) -> Vec<f32> {
     samples(&read(&Audio, path, &options).unwrap())
 }
 
-/// The root mean square of what is not the sound that was coded, away from the edges.
-fn noise(got: &[f32], sample_rate: u32, channel: usize) -> f64 {
+/// The root mean square of what is not the sound that was coded, away from the edges, if it
+/// came `late` samples late.
+fn noise(got: &[f32], sample_rate: u32, channel: usize, late: f64) -> f64 {
     let edge = got.len() / 10;
     let inner = edge..got.len() - edge;
     let sum: f64 = inner
         .clone()
         .map(|i| {
-            let want = tone(channel, i as f64 / f64::from(sample_rate));
+            let want = tone(channel, (i as f64 - late) / f64::from(sample_rate));
             (f64::from(got[i]) - want).powi(2)
         })
         .sum();
     (sum / inner.len() as f64).sqrt()
 }
 
-/// As ffmpeg decodes it, and in time: one sample off is an error of 0.02 at 44.1 kHz.
+/// As ffmpeg decodes it, and in time: with less noise than half a sample off would give.
 #[rstest]
 #[case("pcm_u8.wav", 8000, 1600, 0.0, 5e-3)]
 #[case("pcm_s16le.wav", 8000, 1600, 0.0, 3e-5)]
@@ -44,12 +45,12 @@ fn noise(got: &[f32], sample_rate: u32, channel: usize) -> f64 {
 #[case("flac.mkv", 8000, 6400, 0.0, 3e-5)]
 #[case("alac.m4a", 8000, 9600, 0.0, 3e-5)]
 #[case("pcm.mkv", 8000, 2400, 0.0, 3e-5)]
-#[case("tone.mp3", 44_100, 110_250, 1e-6, 3e-3)]
-#[case("vbr.mp3", 16_000, 40_000, 1e-6, 3e-3)]
-#[case("mp3.mp4", 44_100, 110_250, 1e-6, 3e-3)]
-#[case("tone.ogg", 44_100, 110_250, 1e-6, 1e-2)]
-#[case("vorbis.webm", 44_100, 110_250, 1e-6, 1e-2)]
-#[case("tone.m4a", 44_100, 110_250, 1e-6, 1e-2)]
+#[case("tone.mp3", 44_100, 110_250, 1e-6, 3e-2)]
+#[case("vbr.mp3", 16_000, 40_000, 1e-6, 3e-2)]
+#[case("mp3.mp4", 44_100, 110_250, 1e-6, 3e-2)]
+#[case("tone.ogg", 44_100, 110_250, 1e-6, 3e-2)]
+#[case("vorbis.webm", 44_100, 110_250, 1e-6, 3e-2)]
+#[case("tone.m4a", 44_100, 110_250, 1e-6, 2e-1)]
 fn equal_to_ffmpeg_and_in_time(
     #[case] name: &str,
     #[case] sample_rate: u32,
@@ -64,9 +65,10 @@ fn equal_to_ffmpeg_and_in_time(
     assert_eq!(mix.len(), length);
     for (channel, word) in ["left", "right"].into_iter().enumerate() {
         let one = with(&path, &[("channel", Value::Text(word.to_owned()))]);
-        let noise = noise(&one, sample_rate, channel);
-        println!("{name} {word}: noise {noise:e}");
+        let [early, noise, late] = [-0.6, 0.0, 0.6].map(|n| noise(&one, sample_rate, channel, n));
+        println!("{name} {word}: noise {noise:e}, if off {early:e} {late:e}");
         assert!(noise <= loss, "{name} {word}: {noise}");
+        assert!(noise < early && noise < late, "{name} {word}");
     }
     if let Some(want) = ffmpeg(&path, 2) {
         let difference = largest_difference(&mix, &want);
