@@ -29,6 +29,7 @@ pub mod format;
 pub mod gifti;
 pub mod masks;
 mod matroska;
+pub mod media_streams;
 pub mod mel;
 pub mod mp4;
 pub mod nifti;
@@ -59,6 +60,7 @@ pub fn formats() -> Vec<Arc<dyn Format>> {
         Arc::new(voxels::Voxels),
         Arc::new(audio::Audio),
         Arc::new(mel::Mel),
+        Arc::new(media_streams::MediaStreams),
         Arc::new(events::Events),
         Arc::new(confounds::Confounds),
         Arc::new(subtitles::Subtitles),
