@@ -1,7 +1,8 @@
 //! `read_audio`: the sound of files in stretches of time.
 
-mod container;
+pub(super) mod container;
 mod decode;
+pub(super) mod listing;
 mod movie;
 mod mp4_codecs;
 pub(super) mod options;
@@ -21,6 +22,8 @@ use super::format::{
     BatchIterator, Description, FileScan, Format, Options, Parameter, ParameterKind,
 };
 pub use decode::SAMPLE_RATES;
+pub(super) use movie::heard;
+pub(super) use mp4_codecs::mp4_parameters;
 use options::{CHANNEL, SAMPLE_RATE, STREAM, WaveformOptions};
 pub(super) use packets::choose;
 use rows::{Chunks, Cuts};

@@ -44,6 +44,8 @@ pub struct Track {
     pub frame_duration: Option<u64>,
     pub sample_rate: Option<f64>,
     pub channels: Option<u64>,
+    /// Of a sample.
+    pub bits: Option<u64>,
     pub width: Option<u64>,
     pub height: Option<u64>,
 }
@@ -134,6 +136,58 @@ impl Header {
         delay as f64 / 1e9
     }
 
+    /// When the first block of each track is due, in seconds, in the order of the tracks; None
+    /// for one without blocks near the begin of the file.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn first_times(&self, path: &Path) -> Result<Vec<Option<f64>>, String> {
+        let mut file = File::open(path).map_err(|e| e.to_string())?;
+        let length = file.metadata().map_err(|e| e.to_string())?.len();
+        let mut clusters = Vec::new();
+        for_each(&mut file, self.after..length, |_, element, end| {
+            if element.id == CLUSTER && clusters.len() < 4 {
+                clusters.push(element.body..end);
+            }
+            Ok(())
+        })?;
+        let mut times = vec![None; self.tracks.len()];
+        for cluster in clusters {
+            let mut time = 0;
+            for_each(&mut file, cluster, |file, element, end| {
+                let mut start = Vec::new();
+                let size = (end - element.body).min(64);
+                file.seek(SeekFrom::Start(element.body))
+                    .and_then(|_| file.take(size).read_to_end(&mut start))
+                    .map_err(|e| e.to_string())?;
+                let block = match element.id {
+                    0xe7 => {
+                        time = unsigned(&start)?;
+                        None
+                    }
+                    0xa3 => block(&start),
+                    // The block comes first in its group.
+                    BLOCK_GROUP => match self::element(&start) {
+                        Some((0xa1, _, used)) => start.get(used..).and_then(block),
+                        _ => None,
+                    },
+                    _ => None,
+                };
+                let Some((id, at)) = block else {
+                    return Ok(());
+                };
+                for (track, first) in self.tracks.iter().zip(&mut times) {
+                    if track.id == id {
+                        let delay = track.codec_delay as f64 / 1e9;
+                        first.get_or_insert((time as f64 + f64::from(at)) * self.tick - delay);
+                    }
+                }
+                Ok(())
+            })?;
+        }
+        Ok(times)
+    }
+
     /// Where the last block of track `id` begins that ends with padding, and how much of that
     /// there is; in seconds.
     ///
@@ -195,6 +249,7 @@ impl Track {
             frame_duration: None,
             sample_rate: None,
             channels: None,
+            bits: None,
             width: None,
             height: None,
         };
@@ -217,6 +272,7 @@ impl Track {
                         match id {
                             0xb5 => track.sample_rate = Some(float(body)?),
                             0x78_b5 => output = Some(float(body)?),
+                            0x62_64 => track.bits = Some(unsigned(body)?),
                             0x9f => track.channels = Some(unsigned(body)?),
                             _ => (),
                         }
@@ -308,12 +364,8 @@ fn padded(group: &[u8], id: u64) -> Option<(i16, u64)> {
     for (kind, body) in elements(group).ok()? {
         match kind {
             0xa1 => {
-                let length = body.first()?.leading_zeros() as usize + 1;
-                let number = unsigned(body.get(..length)?).ok()? & !(1 << (7 * length));
-                let &[high, low] = body.get(length..length + 2)? else {
-                    return None;
-                };
-                time = (number == id).then_some(i16::from_be_bytes([high, low]));
+                let (number, at) = block(body)?;
+                time = (number == id).then_some(at);
             }
             // Signed; what is negative would be put in.
             0x75_a2 if body.first()? & 0x80 == 0 => padding = unsigned(body).ok()?,
@@ -321,6 +373,19 @@ fn padded(group: &[u8], id: u64) -> Option<(i16, u64)> {
         }
     }
     (padding > 0).then_some((time?, padding))
+}
+
+/// The track of a block, and its time after that of its cluster, in ticks.
+fn block(body: &[u8]) -> Option<(u64, i16)> {
+    let length = body.first()?.leading_zeros() as usize + 1;
+    if length > 8 {
+        return None;
+    }
+    let number = unsigned(body.get(..length)?).ok()? & !(1 << (7 * length));
+    match body.get(length..length + 2)? {
+        &[high, low] => Some((number, i16::from_be_bytes([high, low]))),
+        _ => None,
+    }
 }
 
 /// An element's id, its body's size if it is known, and the bytes that both take.

@@ -29,6 +29,7 @@ pub mod format;
 pub mod gifti;
 pub mod masks;
 mod matroska;
+pub mod media_streams;
 pub mod mel;
 mod mkv;
 pub mod mp4;
@@ -61,6 +62,7 @@ pub fn formats() -> Vec<Arc<dyn Format>> {
         Arc::new(voxels::Voxels),
         Arc::new(audio::Audio),
         Arc::new(mel::Mel),
+        Arc::new(media_streams::MediaStreams),
         Arc::new(events::Events),
         Arc::new(confounds::Confounds),
         Arc::new(subtitles::Subtitles),

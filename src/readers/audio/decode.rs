@@ -197,9 +197,12 @@ impl Decoder {
                 return Ok((frames > 0).then_some((frames, channels)));
             }
         };
-        let drift = packets.drift(self.sample_rate);
-        let next = packets.next().map_err(|e| self.damaged(&e))?;
-        let Some((seconds, packet)) = next else {
+        let (next, drift) = (packets.next(), packets.drift(self.sample_rate));
+        let padding = match &next {
+            Ok(Some((_, packet))) => packets.padding(packet) * f64::from(self.sample_rate),
+            _ => 0.0,
+        };
+        let Some((seconds, packet)) = next.map_err(|e| self.damaged(&e))? else {
             return Ok(None);
         };
         if self.settling {
@@ -215,14 +218,16 @@ impl Decoder {
                 name(&self.path),
             )));
         }
-        let padding = (packets.padding(&packet) * f64::from(self.sample_rate)).round();
         let (frames, channels, rate) = self
             .decode(&packet)
             .map_err(|e| self.damaged(&explain(&e)))?;
         if rate != self.sample_rate {
             return Err(self.damaged(&format!("the sample rate changes to {rate} Hz")));
         }
-        Ok(Some((frames.saturating_sub(padding as usize), channels)))
+        Ok(Some((
+            frames.saturating_sub(padding.round() as usize),
+            channels,
+        )))
     }
 
     /// As [`next_frames`](Self::next_frames), of a packet after a seek. It sets the position.

@@ -124,7 +124,7 @@ impl Soundtrack {
 /// An edit's length is given in ticks of the movie, often milliseconds, which are longer
 /// than a sample. Where it ends within a tick of the track's own end, that is what was
 /// meant.
-fn heard(
+pub fn heard(
     edits: &[Edit],
     end: (i64, u32),
     movie_timescale: u32,

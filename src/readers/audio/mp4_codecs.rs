@@ -49,6 +49,22 @@ pub fn parameters(track: &Track) -> Result<AudioCodecParameters, Unusable> {
     }
 }
 
+/// What the track's own configuration says, beyond its description.
+pub struct Configured {
+    /// `mp3`, where the description says only that it is of MPEG's.
+    pub codec: Option<String>,
+    pub sample_rate: Option<i32>,
+}
+
+/// See [`Configured`]; None for a track that is not configured, or damaged.
+pub fn mp4_parameters(track: &Track) -> Option<Configured> {
+    let parameters = parameters(track).ok()?;
+    Some(Configured {
+        codec: (parameters.codec == CODEC_ID_MP3).then(|| "mp3".to_owned()),
+        sample_rate: parameters.sample_rate.and_then(|n| n.try_into().ok()),
+    })
+}
+
 fn damaged() -> Unusable {
     Unusable::Damaged(
         "its index is damaged: the sound track does not say its configuration".to_owned(),

@@ -359,7 +359,7 @@ impl Stream {
     }
 }
 
-fn make_reader(
+pub fn make_reader(
     path: &Path,
     container: Container,
     skip: u64,
