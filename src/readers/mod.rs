@@ -23,6 +23,7 @@ pub mod files;
 pub mod format;
 pub mod gifti;
 pub mod masks;
+pub mod media_end;
 pub mod mel;
 pub mod mp4;
 pub mod nifti;

@@ -15,7 +15,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::{Result, exec_err};
 
 use super::format::{BatchIterator, Description, FileScan, Format, Options, Parameter, file_error};
-use super::mp4::{Movie, Sample, Timeline, Track, name};
+use super::mp4::{Movie, Sample, Timeline, Track, is_movie, name};
 use text::{Cues, Syntax};
 
 /// Subtitles: what was said or shown as text, and when.
@@ -115,10 +115,7 @@ impl Source {
             .take(12)
             .read_to_end(&mut start)
             .map_err(|e| e.to_string())?;
-        if matches!(
-            start.get(4..8),
-            Some(b"ftyp" | b"moov" | b"mdat" | b"wide" | b"free")
-        ) {
+        if is_movie(&start) {
             return Ok(Self::Track(Captions::open(path)?));
         }
         if start.starts_with(b"\xFF\xFE") || start.starts_with(b"\xFE\xFF") {
