@@ -29,6 +29,7 @@ pub mod format;
 pub mod gifti;
 pub mod masks;
 mod matroska;
+pub mod media_end;
 pub mod media_streams;
 pub mod mel;
 mod mkv;

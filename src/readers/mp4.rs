@@ -96,6 +96,15 @@ impl Timeline {
     }
 }
 
+/// Whether a file that begins with these 12 bytes is an MP4 or a QuickTime movie.
+pub fn is_movie(start: &[u8]) -> bool {
+    let kind = start.get(4..8);
+    matches!(
+        kind,
+        Some(b"ftyp" | b"moov" | b"mdat" | b"wide" | b"free" | b"skip")
+    )
+}
+
 impl Movie {
     /// Reads the index of an MP4, M4V or MOV file.
     pub fn open(path: &Path) -> Result<Self, String> {

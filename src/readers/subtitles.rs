@@ -1,5 +1,6 @@
 //! `read_subtitles`: SubRip, WebVTT and the text track of an MP4 as one row per cue.
 
+mod captions;
 mod markup;
 mod text;
 
@@ -12,10 +13,13 @@ use arrow::array::{
     ArrayRef, Float64Array, Int64Array, RecordBatch, RecordBatchOptions, StringArray,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use datafusion::common::{Result, exec_err};
+use datafusion::common::{Result, exec_err, plan_err};
 
-use super::format::{BatchIterator, Description, FileScan, Format, Options, Parameter, file_error};
-use super::mp4::{Movie, Sample, Timeline, Track, name};
+use super::format::{
+    BatchIterator, Description, FileScan, Format, Options, Parameter, ParameterKind, file_error,
+};
+use super::mp4::is_movie;
+use captions::Captions;
 use text::{Cues, Syntax};
 
 /// Subtitles: what was said or shown as text, and when.
@@ -28,11 +32,29 @@ use text::{Cues, Syntax};
 /// | `text` | Utf8 | without markup, lines joined by one space |
 ///
 /// The kind of file is told by its content: `WEBVTT` begins a WebVTT file, an MP4 or MOV
-/// gives its first text track (3GPP timed text, `tx3g`, with the edit list
+/// gives one of its text tracks (3GPP timed text, `tx3g`, or WebVTT, `wvtt`, with the edit list
 /// applied), anything else is read as SubRip. Text must be UTF-8. Cues stand in the order of
-/// the file, overlapping ones too.
+/// the file, overlapping ones too; those that a WebVTT track shows at once are one row.
 #[derive(Debug)]
 pub struct Subtitles;
+
+const STREAM: Parameter = Parameter {
+    name: "stream",
+    kind: ParameterKind::Integer,
+    default: "the first that can be read",
+    description: "Which text track of an MP4, from 0 among its text tracks.",
+};
+
+/// Reads `stream`.
+fn stream(options: &Options) -> Result<Option<usize>> {
+    match options.integer(STREAM.name) {
+        None => Ok(None),
+        Some(stream) => match usize::try_from(stream) {
+            Ok(stream) => Ok(Some(stream)),
+            Err(_) => plan_err!("read_subtitles: stream must be 0 or more, not {stream}"),
+        },
+    }
+}
 
 /// The most rows in a batch, whatever its bytes.
 const BATCH_ROWS: usize = 8_192;
@@ -47,7 +69,7 @@ impl Format for Subtitles {
     }
 
     fn description(&self) -> &'static str {
-        "Subtitles from SRT and WebVTT files and from the text track of an MP4: `subtitle` (1-based), `onset` and `duration` \
+        "Subtitles from SRT and WebVTT files and from the text tracks of an MP4: `subtitle` (1-based), `onset` and `duration` \
          in seconds, and `text` without markup, on one line."
     }
 
@@ -56,17 +78,18 @@ impl Format for Subtitles {
     }
 
     fn parameters(&self) -> &'static [Parameter] {
-        &[]
+        &[STREAM]
     }
 
-    fn describe(&self, files: Vec<PathBuf>, _options: &Options) -> Result<Description> {
+    fn describe(&self, files: Vec<PathBuf>, options: &Options) -> Result<Description> {
+        let stream = stream(options)?;
         let mut kept = Vec::with_capacity(files.len());
         for path in files {
             if std::fs::metadata(&path).is_ok_and(|m| m.len() == 0) {
                 log::warn!("{}: the file is empty; it is left out", path.display());
                 continue;
             }
-            Source::open(&path).map_err(|e| file_error(&path, e))?;
+            Source::open(&path, stream).map_err(|e| file_error(&path, e))?;
             kept.push(path);
         }
         let schema = Arc::new(Schema::new(vec![
@@ -84,7 +107,8 @@ impl Format for Subtitles {
     fn open(&self, scan: &FileScan) -> Result<BatchIterator> {
         Ok(Box::new(Batches {
             path: scan.path.clone(),
-            source: Source::open(&scan.path).map_err(|e| file_error(&scan.path, e))?,
+            source: Source::open(&scan.path, stream(&scan.options)?)
+                .map_err(|e| file_error(&scan.path, e))?,
             schema: Arc::clone(&scan.schema),
             next: 1,
             left: scan.limit.unwrap_or(usize::MAX),
@@ -108,18 +132,20 @@ enum Source {
 }
 
 impl Source {
-    fn open(path: &Path) -> Result<Self, String> {
+    fn open(path: &Path, stream: Option<usize>) -> Result<Self, String> {
         let mut file = File::open(path).map_err(|e| e.to_string())?;
         let mut start = Vec::new();
         file.by_ref()
             .take(12)
             .read_to_end(&mut start)
             .map_err(|e| e.to_string())?;
-        if matches!(
-            start.get(4..8),
-            Some(b"ftyp" | b"moov" | b"mdat" | b"wide" | b"free")
-        ) {
-            return Ok(Self::Track(Captions::open(path)?));
+        if is_movie(&start) {
+            return Ok(Self::Track(Captions::open(path, stream)?));
+        }
+        if let Some(stream) = stream.filter(|&stream| stream > 0) {
+            return Err(format!(
+                "there is no stream {stream}: a text file has one, which is 0"
+            ));
         }
         if start.starts_with(b"\xFF\xFE") || start.starts_with(b"\xFE\xFF") {
             return Err(
@@ -148,104 +174,6 @@ impl Iterator for Source {
             Self::Text(cues) => cues.next(),
             Self::Track(captions) => captions.next(),
         }
-    }
-}
-
-/// The cues of an MP4's text track.
-struct Captions {
-    movie: Movie,
-    samples: Vec<Sample>,
-    timeline: Timeline,
-    next: usize,
-    buffer: Vec<u8>,
-}
-
-impl Captions {
-    fn open(path: &Path) -> Result<Self, String> {
-        let movie = Movie::open(path)?;
-        let track = text_track(&movie)?;
-        let samples = movie.samples(track)?;
-        let timeline = movie.timeline(track, &samples)?;
-        Ok(Self {
-            movie,
-            samples,
-            timeline,
-            next: 0,
-            buffer: Vec::new(),
-        })
-    }
-}
-
-impl Iterator for Captions {
-    type Item = Result<Cue, String>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        // Samples follow each other without a gap: silence is a sample without text.
-        while let Some(shown) = self.timeline.shown.get(self.next).copied() {
-            self.next += 1;
-            let onset = self.timeline.seconds(shown.start);
-            let text = self
-                .movie
-                .read(&self.samples[shown.sample], &mut self.buffer)
-                .and_then(|()| timed_text(&self.buffer))
-                .map_err(|e| format!("subtitle at {onset} s: {e}"));
-            match text {
-                Err(e) => return Some(Err(e)),
-                Ok(text) => {
-                    let text = markup::plain(&text);
-                    if !text.is_empty() {
-                        let duration = self.timeline.seconds(shown.end - shown.start);
-                        return Some(Ok(Cue {
-                            onset,
-                            duration,
-                            text,
-                        }));
-                    }
-                }
-            }
-        }
-        None
-    }
-}
-
-fn text_track(movie: &Movie) -> Result<&Track, String> {
-    let texts = |t: &&Track| matches!(&t.handler, b"sbtl" | b"text" | b"subt" | b"clcp");
-    let Some(first) = movie.tracks.iter().find(texts) else {
-        let others: Vec<_> = movie.tracks.iter().map(|t| name(&t.codec)).collect();
-        return Err(format!(
-            "it has no subtitle track; its tracks are {}",
-            others.join(", ")
-        ));
-    };
-    let readable = |t: &&Track| texts(t) && matches!(&t.codec, b"tx3g" | b"text");
-    movie.tracks.iter().find(readable).ok_or_else(|| {
-        format!(
-            "its subtitles are coded as {}, and only 'tx3g' is read; \
-             `ffmpeg -i in.mp4 -map 0:s:0 out.srt` converts them",
-            name(&first.codec)
-        )
-    })
-}
-
-/// The text of one `tx3g` sample: a length, the text, and boxes about style.
-fn timed_text(sample: &[u8]) -> Result<String, String> {
-    let text = match sample {
-        [] => &[],
-        [high, low, rest @ ..] => rest
-            .get(..u16::from_be_bytes([*high, *low]) as usize)
-            .ok_or("it claims more text than it holds")?,
-        [_] => return Err("it is one byte long".to_string()),
-    };
-    match text {
-        [0xFE, 0xFF, utf16 @ ..] => {
-            let units = utf16
-                .chunks_exact(2)
-                .map(|b| u16::from_be_bytes([b[0], b[1]]));
-            char::decode_utf16(units)
-                .collect::<Result<_, _>>()
-                .map_err(|_| "its text is not UTF-16".to_string())
-        }
-        _ => String::from_utf8(text.to_vec()).map_err(|_| "its text is not UTF-8".to_string()),
     }
 }
 

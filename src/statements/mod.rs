@@ -2,11 +2,12 @@
 //!
 //! [`parse`] is the one entrance of shell, library, files and server: DataFusion's
 //! parser with VoxQL's own statements around it. [`plan`] looks at the files that a
-//! statement names before DataFusion plans it, and [`design_matrix`] computes what its calls
-//! name. [`copy`] chooses how Parquet is written, [`copy_to`] where, and [`one_run`] refuses
+//! statement names before DataFusion plans it, and [`computed`] the tables of its calls of
+//! [`design_matrix`] and [`word_timing_report`]. [`copy`] chooses how Parquet is written, [`copy_to`] where, and [`one_run`] refuses
 //! plans that mix runs, and [`window_batches`] spares windows copies. `using` and `table_functions`
 //! mend what DataFusion makes of `JOIN … USING` and of several calls of one function.
 
+pub mod computed;
 pub mod copy;
 pub mod copy_to;
 pub mod design_matrix;
@@ -17,5 +18,6 @@ mod table_functions;
 mod using;
 pub mod width;
 pub mod window_batches;
+pub mod word_timing_report;
 
 pub use parse::{Kind, Statement};

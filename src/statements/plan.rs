@@ -22,7 +22,7 @@ use datafusion::sql::sqlparser::ast::{FunctionArg, ObjectName, TableFactor, Visi
 
 use voxql_udfs::named_arguments::complete;
 
-use super::design_matrix;
+use super::computed;
 use super::table_functions::{TableFunctions, scan_name};
 use super::using::qualify;
 use crate::asof::relation::AsofPlanner;
@@ -33,8 +33,8 @@ use crate::readers;
 pub async fn plan(state: &SessionState, mut statement: EngineStatement) -> Result<LogicalPlan> {
     fill_gaps(&mut statement, state)?;
     let text = statement.to_string();
-    let matrices = design_matrix::resolve(state, &mut statement).await?;
-    let computed = !matrices.is_empty();
+    let tables_of_queries = computed::resolve(state, &mut statement).await?;
+    let is_computed = !tables_of_queries.is_empty();
     rewrite_joins(&mut statement);
     let mut calls = Calls::default();
     collect(&statement, &mut calls);
@@ -50,11 +50,11 @@ pub async fn plan(state: &SessionState, mut statement: EngineStatement) -> Resul
     let mut state = state.clone();
     state.register_relation_planner(Arc::new(TableFunctions::of(&state)))?;
     state.register_relation_planner(Arc::new(ReaderPlanner { tables }))?;
-    state.register_relation_planner(Arc::new(matrices))?;
+    state.register_relation_planner(Arc::new(tables_of_queries))?;
     state.register_relation_planner(Arc::new(AsofPlanner))?;
     let mut plan = state.statement_to_plan(statement).await?;
     if let LogicalPlan::Ddl(DdlStatement::CreateView(view)) = &mut plan
-        && computed
+        && is_computed
     {
         view.definition = Some(text);
     }

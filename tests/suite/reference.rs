@@ -29,7 +29,13 @@ async fn every_function_is_documented() {
         .map(|f| f.name())
         .chain(aggregates.iter().map(|f| f.name()))
         .chain(windows.iter().map(|f| f.name()))
-        .chain(["embed", "srm_transform", "tr_grid", "design_matrix"]);
+        .chain([
+            "embed",
+            "srm_transform",
+            "tr_grid",
+            "design_matrix",
+            "word_timing_report",
+        ]);
     for name in names {
         assert!(
             page.contains(&format!("### `{name}`")),

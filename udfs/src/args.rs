@@ -272,14 +272,14 @@ impl Arguments<'_> {
 
     /// One string or several: a string is a list of one.
     pub fn strs(&self, name: &str) -> Result<Option<Vec<String>>> {
-        match self.value(name)? {
-            Some(ScalarValue::FixedSizeList(list)) => {
-                let texts = cast(&list.value(0), &DataType::Utf8)?;
-                let texts = texts.as_string::<i32>().iter();
-                Ok(Some(texts.flatten().map(str::to_string).collect()))
-            }
-            _ => Ok(self.str(name)?.map(|text| vec![text.to_string()])),
-        }
+        let texts = match self.value(name)? {
+            Some(ScalarValue::FixedSizeList(list)) => list.value(0),
+            Some(ScalarValue::List(list)) => list.value(0),
+            _ => return Ok(self.str(name)?.map(|text| vec![text.to_string()])),
+        };
+        let texts = cast(&texts, &DataType::Utf8)?;
+        let texts = texts.as_string::<i32>().iter();
+        Ok(Some(texts.flatten().map(str::to_string).collect()))
     }
 
     /// True or false.

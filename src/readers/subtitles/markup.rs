@@ -5,21 +5,26 @@ pub fn plain(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// SubRip: tags as in HTML (`<i>`, `<font color=…>`) and `{\an8}` overrides go. A `<`
-/// that begins no tag stays.
+/// SubRip: tags as in HTML (`<i>`, `<font color=…>`) and `{\an8}` overrides go, character
+/// references are resolved. A `<` that begins no tag stays.
 pub fn subrip(text: &str) -> String {
     let tags = without(text, '<', '>', |inside| {
         inside
             .trim_start_matches('/')
             .starts_with(|c: char| c.is_ascii_alphabetic())
     });
-    plain(&without(&tags, '{', '}', |inside| inside.starts_with('\\')))
+    let text = without(&tags, '{', '}', |inside| inside.starts_with('\\'));
+    plain(&resolved(&text))
 }
 
 /// WebVTT: tags (`<v Ann>`, `<c.loud>`, `<00:01.000>`) go, character references are resolved.
 pub fn webvtt(text: &str) -> String {
-    let text = without(text, '<', '>', |_| true);
-    let mut rest = text.as_str();
+    plain(&resolved(&without(text, '<', '>', |_| true)))
+}
+
+/// Character references as in HTML become characters.
+fn resolved(text: &str) -> String {
+    let mut rest = text;
     let mut out = String::with_capacity(rest.len());
     while let Some((before, tail)) = rest.split_once('&') {
         out.push_str(before);
@@ -36,7 +41,7 @@ pub fn webvtt(text: &str) -> String {
         }
     }
     out.push_str(rest);
-    plain(&out)
+    out
 }
 
 fn resolve(reference: &str) -> Option<char> {
@@ -95,6 +100,10 @@ mod tests {
         );
         assert_eq!(subrip("I <3 you, 1 < 2 > 0"), "I <3 you, 1 < 2 > 0");
         assert_eq!(subrip("a < <b>b</b>"), "a < b");
+        assert_eq!(
+            subrip("{\\k50}Tom &amp; {\\k20}I&#39;m AT&T"),
+            "Tom & I'm AT&T"
+        );
         assert_eq!(subrip("  two \u{A0} spaces  "), "two spaces");
     }
 

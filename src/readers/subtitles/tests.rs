@@ -3,7 +3,9 @@ use std::path::Path;
 use arrow::array::AsArray;
 use arrow::datatypes::{Float64Type, Int64Type};
 
+use super::super::format::Value;
 use super::super::testing::{error, file, here, options, project, read, scan, shared};
+use super::captions::{timed_text, webvtt_cues};
 use super::*;
 
 /// Onset, duration and text of every cue.
@@ -188,5 +190,75 @@ fn timed_text_samples() {
     assert_eq!(timed_text(b"").unwrap(), "");
     for bad in [&b"\0"[..], b"\0\x05hi", b"\0\x01\xE9"] {
         assert!(timed_text(bad).is_err());
+    }
+}
+
+#[test]
+fn webvtt_samples() {
+    let boxed = |kind: &[u8; 4], body: &[u8]| {
+        let length = (8 + body.len() as u32).to_be_bytes();
+        [&length[..], kind, body].concat()
+    };
+    let cue = |text: &str| boxed(b"vttc", &boxed(b"payl", text.as_bytes()));
+    let two = [cue("<v Ann>Tom &amp;\nI"), cue("you")].concat();
+    assert_eq!(webvtt_cues(&two).unwrap(), "Tom & I you");
+    assert_eq!(webvtt_cues(&boxed(b"vtte", b"")).unwrap(), "");
+    assert_eq!(webvtt_cues(b"").unwrap(), "");
+    assert!(webvtt_cues(b"\0\0\0\xFFvttc").is_err());
+    let bad = boxed(b"vttc", &boxed(b"payl", b"\xE9"));
+    assert!(webvtt_cues(&bad).unwrap_err().contains("not UTF-8"));
+}
+
+#[test]
+fn streams() {
+    let film = here("tests/data/ramp.mp4");
+    let first = [("stream", Value::Integer(0))];
+    assert_eq!(read(&Subtitles, &film, &first).unwrap().num_rows(), 2);
+    let (_dir, text) = file("a.srt", "1\n00:00:01,000 --> 00:00:02,000\na\n");
+    assert_eq!(read(&Subtitles, &text, &first).unwrap().num_rows(), 1);
+    for (path, stream, part) in [
+        (&film, 1, "no subtitle stream 1: it has 1, numbered from 0"),
+        (&text, 1, "a text file has one"),
+        (&text, -1, "stream must be 0 or more, not -1"),
+    ] {
+        let message = error(&Subtitles, path, &[("stream", Value::Integer(stream))]);
+        assert!(message.contains(part), "{message}");
+    }
+    if let Some(nasa) = shared("av/nasa_13013.mp4") {
+        // Both streams are the same text.
+        let second = [("stream", Value::Integer(1))];
+        let first = read(&Subtitles, &nasa, &first).unwrap();
+        assert_eq!(read(&Subtitles, &nasa, &second).unwrap(), first);
+    }
+}
+
+/// Bytes changed and cut at random (xorshift, one seed): an error or other cues, never a panic.
+#[test]
+fn damage() {
+    let texts = [
+        ("a.srt", b"1\n00:00:01,000 --> 00:00:02,500\n<i>Hello &amp; {\\an8}\nyou</i>\n\n2\n00:01:01,25 --> 00:01:02\nB\n".to_vec()),
+        ("a.vtt", b"WEBVTT\n\nNOTE x\n\nSTYLE\n::cue {}\n\nid\n00:01.000 --> 00:02.000 line:0\n<v A>one <00:01.5>two &#233;\n".to_vec()),
+        ("a.mp4", std::fs::read(here("tests/data/ramp.mp4")).unwrap()),
+    ];
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut random = move |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state % below as u64) as usize
+    };
+    for (name, whole) in &texts {
+        for _ in 0..200 {
+            let mut bytes = whole.clone();
+            for _ in 0..=random(8) {
+                let at = random(bytes.len());
+                bytes[at] = random(256) as u8;
+            }
+            if random(3) == 0 {
+                bytes.truncate(random(bytes.len()) + 1);
+            }
+            let (_dir, path) = file(name, &bytes);
+            let _ = read(&Subtitles, &path, &[]);
+        }
     }
 }

@@ -9,8 +9,8 @@ use datafusion::logical_expr::ColumnarValue;
 use voxql_udfs::args::numbers;
 
 use super::FUNCTION;
-use super::arguments::Rows;
 use super::keys::{self, Key, RUN_KEYS};
+use crate::statements::computed::arguments::Rows;
 
 /// The number of the volume.
 const VOLUME: &str = "tr";
@@ -35,7 +35,7 @@ impl Added {
     /// # Errors
     /// When a volume or a value is missing, or keys do not fit.
     pub fn read(rows: &Rows, events: Option<&[FieldRef]>, n_scans: usize) -> Result<Self> {
-        let own = keys::fields(&rows.schema);
+        let own = keys::fields(&rows.schema, &RUN_KEYS);
         let keys = match events {
             None => own,
             Some(events) => shared(events, &own)?,
@@ -46,7 +46,10 @@ impl Added {
             let volumes = volumes(batch)?;
             let columns = names.iter().map(|name| column(batch, name));
             let columns = columns.collect::<Result<Vec<_>>>()?;
-            for (i, key) in keys::of(batch, &keys, "add_regs")?.into_iter().enumerate() {
+            for (i, key) in keys::of(FUNCTION, batch, &keys, "add_regs")?
+                .into_iter()
+                .enumerate()
+            {
                 let run = reading
                     .entry(key.clone())
                     .or_insert_with(|| Reading::new(names.len(), n_scans));

@@ -12,8 +12,8 @@ use voxql_udfs::args::numbers;
 use voxql_udfs::kernels::regressor::Event;
 
 use super::FUNCTION;
-use super::arguments::Rows;
-use super::keys::{self, Key};
+use super::keys::{self, Key, RUN_KEYS};
+use crate::statements::computed::arguments::Rows;
 
 /// The condition of events without `trial_type`, as nilearn calls it.
 const NO_CONDITION: &str = "dummy";
@@ -42,13 +42,13 @@ impl Events {
     /// When a column is missing or of another type, or an event cannot be.
     pub fn read(rows: &Rows) -> Result<Self> {
         let mut all = Self {
-            keys: keys::fields(&rows.schema),
+            keys: keys::fields(&rows.schema, &RUN_KEYS),
             ..Self::default()
         };
         let mut runs: HashMap<Key, Run> = HashMap::new();
         for batch in &rows.batches {
             let columns = Columns::of(batch)?;
-            let keys = keys::of(batch, &all.keys, "events")?;
+            let keys = keys::of(FUNCTION, batch, &all.keys, "events")?;
             for (i, key) in keys.into_iter().enumerate() {
                 let at = |error: String| format!("{}{error}", keys::place(&all.keys, &key));
                 let (condition, event) = match columns.event(i) {

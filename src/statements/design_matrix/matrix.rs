@@ -5,14 +5,10 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
-use async_trait::async_trait;
-use datafusion::catalog::{Session, TableProvider};
+use datafusion::catalog::TableProvider;
 use datafusion::common::{Result, ScalarValue, exec_err, plan_datafusion_err, plan_err};
-use datafusion::datasource::MemTable;
 use datafusion::execution::SessionState;
-use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
-use datafusion::logical_expr::{Expr, TableType};
-use datafusion::physical_plan::ExecutionPlan;
+use datafusion::execution::memory_pool::MemoryConsumer;
 use voxql_udfs::kernels::design::design_matrix;
 use voxql_udfs::kernels::regressor::{Event, Regressors};
 use voxql_udfs::regressor::Settings;
@@ -23,6 +19,7 @@ use super::added::Added;
 use super::arguments::Inputs;
 use super::events::{Events, Run};
 use super::keys;
+use crate::statements::computed::held::Held;
 
 /// The matrices that are at work beside the finished ones: the one in the making, and its
 /// singular vectors.
@@ -74,11 +71,7 @@ pub fn table(state: &SessionState, inputs: &Inputs) -> Result<Arc<dyn TableProvi
         }
         batches.push(RecordBatch::try_new(Arc::clone(&schema), columns)?);
     }
-    let table = MemTable::try_new(schema, vec![batches])?;
-    Ok(Arc::new(Held {
-        table,
-        _memory: memory,
-    }))
+    Ok(Arc::new(Held::new(schema, batches, memory)?))
 }
 
 fn read(inputs: &Inputs) -> Result<(Events, Added)> {
@@ -197,33 +190,5 @@ impl Design<'_> {
         }
         all.extend(columns);
         Ok(all)
-    }
-}
-
-/// A table in memory with the reservation for it.
-#[derive(Debug)]
-struct Held {
-    table: MemTable,
-    _memory: MemoryReservation,
-}
-
-#[async_trait]
-impl TableProvider for Held {
-    fn schema(&self) -> SchemaRef {
-        self.table.schema()
-    }
-
-    fn table_type(&self) -> TableType {
-        TableType::Temporary
-    }
-
-    async fn scan(
-        &self,
-        state: &dyn Session,
-        projection: Option<&Vec<usize>>,
-        filters: &[Expr],
-        limit: Option<usize>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        self.table.scan(state, projection, filters, limit).await
     }
 }

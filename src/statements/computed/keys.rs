@@ -5,8 +5,6 @@ use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use datafusion::common::{Result, ScalarValue, plan_err};
 
-use super::FUNCTION;
-
 /// The keys that a run may have, in the order in which they lead the table.
 pub const RUN_KEYS: [&str; 6] = [
     "subject",
@@ -20,8 +18,8 @@ pub const RUN_KEYS: [&str; 6] = [
 /// The values of a run's keys.
 pub type Key = Vec<ScalarValue>;
 
-/// The keys among the columns, without dictionaries.
-pub fn fields(schema: &Schema) -> Vec<FieldRef> {
+/// The columns that have one of these names, without dictionaries.
+pub fn fields(schema: &Schema, names: &[&str]) -> Vec<FieldRef> {
     let field = |name: &&str| {
         let field = schema.field_with_name(name).ok()?;
         let data_type = match field.data_type() {
@@ -30,14 +28,19 @@ pub fn fields(schema: &Schema) -> Vec<FieldRef> {
         };
         Some(FieldRef::new(Field::new(*name, data_type, true)))
     };
-    RUN_KEYS.iter().filter_map(field).collect()
+    names.iter().filter_map(field).collect()
 }
 
 /// The key of every row, with the types of `fields`.
-pub fn of(batch: &RecordBatch, fields: &[FieldRef], rows: &str) -> Result<Vec<Key>> {
+pub fn of(
+    function: &str,
+    batch: &RecordBatch,
+    fields: &[FieldRef],
+    rows: &str,
+) -> Result<Vec<Key>> {
     let mut columns = Vec::with_capacity(fields.len());
     for field in fields {
-        columns.push(column(batch, field, rows)?);
+        columns.push(column(function, batch, field, rows)?);
     }
     (0..batch.num_rows())
         .map(|i| {
@@ -47,9 +50,9 @@ pub fn of(batch: &RecordBatch, fields: &[FieldRef], rows: &str) -> Result<Vec<Ke
         .collect()
 }
 
-fn column(batch: &RecordBatch, field: &Field, rows: &str) -> Result<ArrayRef> {
+fn column(function: &str, batch: &RecordBatch, field: &Field, rows: &str) -> Result<ArrayRef> {
     let Some(column) = batch.column_by_name(field.name()) else {
-        return plan_err!("{FUNCTION}: {rows} has no column {}", field.name());
+        return plan_err!("{function}: {rows} has no column {}", field.name());
     };
     let options = CastOptions {
         safe: false,
@@ -57,7 +60,7 @@ fn column(batch: &RecordBatch, field: &Field, rows: &str) -> Result<ArrayRef> {
     };
     cast_with_options(column, field.data_type(), &options).or_else(|error| {
         plan_err!(
-            "{FUNCTION}: {} is {} in {rows} and {} in events: {error}",
+            "{function}: {} is {} in {rows} and {} in events: {error}",
             field.name(),
             column.data_type(),
             field.data_type()

@@ -10,11 +10,12 @@ use datafusion::sql::sqlparser::ast::{
 
 use voxql_udfs::named_arguments::normalise;
 
-use super::FUNCTION;
+use super::{FUNCTIONS, Function};
 
 /// A call, and what its queries may name beside tables.
 #[derive(Debug)]
 pub struct Call {
+    pub function: &'static Function,
     pub args: Vec<FunctionArg>,
     /// The common table expressions in scope, those that later ones may use first.
     ctes: Vec<Cte>,
@@ -69,14 +70,14 @@ fn visit(statement: &mut EngineStatement, taker: &mut Taker) {
     };
 }
 
-/// Whether this stands in FROM as a call of `design_matrix`.
-pub fn is_call(factor: &TableFactor) -> bool {
-    parts(factor).is_some()
+/// The function of which this is a call in FROM.
+pub fn called(factor: &TableFactor) -> Option<&'static Function> {
+    parts(factor).map(|(function, _)| function)
 }
 
 /// The number that [`take`] left in a call.
 pub fn number(factor: &TableFactor) -> Option<usize> {
-    match parts(factor)? {
+    match parts(factor)?.1 {
         [FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(value)))] => {
             value.value.clone().into_string()?.parse().ok()
         }
@@ -84,23 +85,25 @@ pub fn number(factor: &TableFactor) -> Option<usize> {
     }
 }
 
-fn parts(factor: &TableFactor) -> Option<&[FunctionArg]> {
-    match factor {
+fn parts(factor: &TableFactor) -> Option<(&'static Function, &[FunctionArg])> {
+    let (name, args) = match factor {
         TableFactor::Table {
             name,
             args: Some(args),
             ..
-        } if is_ours(name) => Some(&args.args),
-        TableFactor::Function { name, args, .. } if is_ours(name) => Some(args),
-        _ => None,
-    }
+        } => (name, &args.args),
+        TableFactor::Function { name, args, .. } => (name, args),
+        _ => return None,
+    };
+    Some((by_name(name)?, args))
 }
 
-fn is_ours(name: &ObjectName) -> bool {
-    match name.0.as_slice() {
-        [part] => part.as_ident().map(normalise).as_deref() == Some(FUNCTION),
-        _ => false,
-    }
+fn by_name(name: &ObjectName) -> Option<&'static Function> {
+    let [part] = name.0.as_slice() else {
+        return None;
+    };
+    let name = normalise(part.as_ident()?);
+    FUNCTIONS.into_iter().find(|known| known.name() == name)
 }
 
 /// The names without a schema that a query reads from.
@@ -157,13 +160,14 @@ impl VisitorMut for Taker {
     }
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+        let Some(function) = called(factor) else {
+            return ControlFlow::Continue(());
+        };
         let args = match factor {
             TableFactor::Table {
-                name,
-                args: Some(args),
-                ..
-            } if is_ours(name) => &mut args.args,
-            TableFactor::Function { name, args, .. } if is_ours(name) => args,
+                args: Some(args), ..
+            } => &mut args.args,
+            TableFactor::Function { args, .. } => args,
             _ => return ControlFlow::Continue(()),
         };
         let number = Value::SingleQuotedString(self.calls.len().to_string());
@@ -171,6 +175,7 @@ impl VisitorMut for Taker {
         let ctes = self.scopes.iter();
         let ctes = ctes.flat_map(|scope| scope.ctes[..scope.visible].to_vec());
         self.calls.push(Call {
+            function,
             ctes: ctes.collect(),
             args: std::mem::replace(args, vec![number]),
         });

@@ -1,0 +1,192 @@
+//! The arguments of a call: queries for rows, and constants.
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use datafusion::common::{DataFusionError, Result, ScalarValue, plan_err};
+use datafusion::dataframe::DataFrame;
+use datafusion::execution::SessionState;
+use datafusion::sql::sqlparser::ast::{Expr, FunctionArg, FunctionArgExpr, Ident, Value};
+use voxql_udfs::args::Arguments;
+use voxql_udfs::named_arguments::{closest, normalise};
+
+use super::Function;
+use super::calls::Call;
+use crate::statements;
+
+/// What a call was given.
+pub struct Given {
+    function: &'static Function,
+    rows: Vec<Option<Rows>>,
+    /// By parameter; NULL where one is not given, or is a query.
+    values: Vec<ScalarValue>,
+}
+
+/// The rows of a query.
+pub struct Rows {
+    pub schema: SchemaRef,
+    pub batches: Vec<RecordBatch>,
+}
+
+impl Given {
+    /// Runs the queries of a call.
+    ///
+    /// # Errors
+    /// Name the argument, and say what the function takes.
+    pub async fn evaluate(state: &SessionState, call: &Call) -> Result<Self> {
+        let function = call.function;
+        let given = by_parameter(function, &call.args)?;
+        let mut rows = Vec::with_capacity(function.queries.len());
+        for name in function.queries {
+            rows.push(match given.iter().find(|(known, _)| known == name) {
+                Some((_, expr)) => query(state, call, name, expr).await?,
+                None => None,
+            });
+        }
+        let values = constants(state, call, &given).await?;
+        Ok(Self {
+            function,
+            rows,
+            values,
+        })
+    }
+
+    /// Takes the rows of a query; None where it was not given, or NULL.
+    pub fn take_rows(&mut self, name: &str) -> Option<Rows> {
+        let at = self.function.queries.iter().position(|q| *q == name)?;
+        self.rows[at].take()
+    }
+
+    /// The constants.
+    pub fn constants(&self) -> Arguments<'_> {
+        let values: Vec<Option<&ScalarValue>> = self.values.iter().map(Some).collect();
+        self.function.parameters.at_planning(&values)
+    }
+}
+
+/// Each argument with the parameter that it is for.
+fn by_parameter<'a>(
+    function: &Function,
+    args: &'a [FunctionArg],
+) -> Result<Vec<(&'static str, &'a Expr)>> {
+    let list = function.parameters.list;
+    let name_of = function.name();
+    let mut given: Vec<(&'static str, &Expr)> = Vec::with_capacity(args.len());
+    for (i, arg) in args.iter().enumerate() {
+        let (name, value) = match arg {
+            FunctionArg::Named { name, arg, .. } => (parameter(function, name)?, arg),
+            FunctionArg::Unnamed(arg) => match list.get(i) {
+                Some((name, _)) => (*name, arg),
+                None => return plan_err!("{name_of}: {} arguments are too many", args.len()),
+            },
+            FunctionArg::ExprNamed { .. } => {
+                return plan_err!(
+                    "{name_of}: cannot use the argument `{arg}`; write name => value"
+                );
+            }
+        };
+        let FunctionArgExpr::Expr(value) = value else {
+            return plan_err!("{name_of}: {name} cannot be {value}");
+        };
+        if given.iter().any(|(known, _)| *known == name) {
+            return plan_err!("{name_of}: {name} is given twice");
+        }
+        given.push((name, value));
+    }
+    Ok(given)
+}
+
+fn parameter(function: &Function, ident: &Ident) -> Result<&'static str> {
+    let name_of = function.name();
+    let wanted = normalise(ident);
+    let known = function.parameters.list.iter().map(|(name, _)| *name);
+    if let Some(name) = known.clone().find(|name| *name == wanted) {
+        return Ok(name);
+    }
+    let takes = known.clone().collect::<Vec<_>>().join(", ");
+    let part_of = || known.clone().find(|name| name.contains(&wanted));
+    match closest(&wanted, known.clone()).or_else(part_of) {
+        Some(close) => {
+            plan_err!("{name_of} has no argument {wanted}; did you mean {close}? It takes {takes}")
+        }
+        None => plan_err!("{name_of} has no argument {wanted}. It takes {takes}"),
+    }
+}
+
+/// The rows of the query that is the argument `name`; None where it is NULL.
+async fn query(state: &SessionState, call: &Call, name: &str, expr: &Expr) -> Result<Option<Rows>> {
+    let query = match expr {
+        Expr::Subquery(query) => query,
+        Expr::Nested(inner) => match inner.as_ref() {
+            Expr::Subquery(query) => query,
+            _ => return no_query(call.function, name, expr),
+        },
+        Expr::Value(value) if value.value == Value::Null => {
+            return Ok(None);
+        }
+        _ => return no_query(call.function, name, expr),
+    };
+    let sql = format!("{}SELECT * FROM ({query}) AS {name}", call.with(query));
+    match run(state, &sql).await {
+        Ok(rows) => Ok(Some(rows)),
+        Err(error) => Err(error.context(format!("in the {name} of {}", call.function.name()))),
+    }
+}
+
+fn no_query<T>(function: &Function, name: &str, expr: &Expr) -> Result<T> {
+    plan_err!(
+        "{}: {name} must be a query in parentheses, as in {}, not `{expr}`",
+        function.name(),
+        function.example
+    )
+}
+
+/// The values of all other parameters, in order; NULL where one is not given.
+async fn constants(
+    state: &SessionState,
+    call: &Call,
+    given: &[(&'static str, &Expr)],
+) -> Result<Vec<ScalarValue>> {
+    let function = call.function;
+    let list = function.parameters.list;
+    let name_of = function.name();
+    let mut values = vec![ScalarValue::Null; list.len()];
+    let constants: Vec<&(&str, &Expr)> = given
+        .iter()
+        .filter(|(name, _)| !function.queries.contains(name))
+        .collect();
+    if constants.is_empty() {
+        return Ok(values);
+    }
+    let exprs: Vec<Expr> = constants.iter().map(|(_, expr)| (*expr).clone()).collect();
+    let columns: Vec<String> = constants
+        .iter()
+        .map(|(name, expr)| format!("{expr} AS {name}"))
+        .collect();
+    let sql = format!("{}SELECT {}", call.with(&exprs), columns.join(", "));
+    let rows = run(state, &sql)
+        .await
+        .map_err(|error| error.context(format!("in the arguments of {name_of}")))?;
+    let Some(row) = rows.batches.iter().find(|batch| batch.num_rows() > 0) else {
+        return plan_err!("{name_of}: its arguments have no value");
+    };
+    for ((name, _), column) in constants.into_iter().zip(row.columns()) {
+        if let Some(at) = list.iter().position(|(known, _)| known == name) {
+            values[at] = ScalarValue::try_from_array(column, 0)?;
+        }
+    }
+    Ok(values)
+}
+
+/// Plans and runs a query as any statement is, with readers and other calls inside.
+async fn run(state: &SessionState, sql: &str) -> Result<Rows> {
+    let statement = statements::parse::parse(sql)?.pop();
+    let Some(statements::Kind::Engine(statement)) = statement.map(|s| s.kind) else {
+        return Err(DataFusionError::Internal(format!("not a query: {sql}")));
+    };
+    // Planning a query may come back here.
+    let plan = Box::pin(statements::plan::plan(state, *statement)).await?;
+    let frame = DataFrame::new(state.clone(), plan);
+    let schema = SchemaRef::new(frame.schema().as_arrow().clone());
+    let batches = frame.collect().await?;
+    Ok(Rows { schema, batches })
+}

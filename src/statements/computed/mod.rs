@@ -1,0 +1,113 @@
+//! Table functions over queries, `f((SELECT …), name => value)`, whose tables are computed when a
+//! statement is planned.
+//!
+//! DataFusion plans without waiting. So before a statement is planned the calls of
+//! [`FUNCTIONS`] are taken out of the syntax tree ([`calls`]), their queries run
+//! ([`arguments`]), the tables computed, and the planner finds them ready.
+
+pub mod arguments;
+pub mod calls;
+pub mod held;
+pub mod keys;
+
+use std::sync::Arc;
+
+use datafusion::catalog::TableProvider;
+use datafusion::common::{Result, plan_err};
+use datafusion::datasource::provider_as_source;
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::LogicalPlanBuilder;
+use datafusion::logical_expr::planner::{
+    PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning,
+};
+use datafusion::sql::parser::Statement as EngineStatement;
+use datafusion::sql::sqlparser::ast::TableFactor;
+use voxql_udfs::args::Parameters;
+
+use calls::Call;
+
+use super::table_functions::scan_name;
+use super::{design_matrix, word_timing_report};
+
+/// A function of queries and constants that gives a table.
+#[derive(Debug)]
+pub struct Function {
+    pub parameters: Parameters,
+    /// The parameters whose values are rows.
+    pub queries: &'static [&'static str],
+    /// A call, for messages.
+    pub example: &'static str,
+}
+
+impl Function {
+    /// The function's name in SQL.
+    pub fn name(&self) -> &'static str {
+        self.parameters.function
+    }
+}
+
+/// All of them.
+const FUNCTIONS: [&Function; 2] = [
+    &design_matrix::DESIGN_MATRIX,
+    &word_timing_report::WORD_TIMING_REPORT,
+];
+
+/// Computes the tables of all calls in a statement, and leaves their numbers in it for
+/// the planner that it gives back.
+///
+/// # Errors
+/// Name the function, the argument or the row, and what to do.
+pub async fn resolve(state: &SessionState, statement: &mut EngineStatement) -> Result<Computed> {
+    let mut tables = Vec::new();
+    for call in calls::take(statement) {
+        tables.push(table(state, &call).await?);
+    }
+    Ok(Computed { tables })
+}
+
+async fn table(state: &SessionState, call: &Call) -> Result<Arc<dyn TableProvider>> {
+    match call.function.name() {
+        design_matrix::FUNCTION => design_matrix::table(state, call).await,
+        word_timing_report::FUNCTION => word_timing_report::table(state, call).await,
+        other => plan_err!("there is no function {other}"),
+    }
+}
+
+/// Puts computed tables into plans.
+#[derive(Debug)]
+pub struct Computed {
+    tables: Vec<Arc<dyn TableProvider>>,
+}
+
+impl Computed {
+    /// Whether the statement has no calls.
+    pub fn is_empty(&self) -> bool {
+        self.tables.is_empty()
+    }
+}
+
+impl RelationPlanner for Computed {
+    fn plan_relation(
+        &self,
+        relation: TableFactor,
+        _context: &mut dyn RelationPlannerContext,
+    ) -> Result<RelationPlanning> {
+        let Some(function) = calls::called(&relation) else {
+            return Ok(RelationPlanning::Original(Box::new(relation)));
+        };
+        let name = function.name();
+        let number = calls::number(&relation);
+        let Some((number, table)) = number.and_then(|i| Some((i, self.tables.get(i)?))) else {
+            return plan_err!("{name} works in SQL that VoxQL runs, not here");
+        };
+        let source = provider_as_source(Arc::clone(table));
+        let plan = LogicalPlanBuilder::scan(scan_name(name, number + 1), source, None)?.build()?;
+        let alias = match relation {
+            TableFactor::Table { alias, .. } | TableFactor::Function { alias, .. } => alias,
+            _ => None,
+        };
+        Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(
+            plan, alias,
+        ))))
+    }
+}
