@@ -3,12 +3,19 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
 
+use arrow::array::AsArray;
+use arrow::datatypes::Float64Type;
 use datafusion::common::Result;
 
-use super::audio::waveform::Waveform;
-use super::format::file_error;
+use super::audio::Audio;
+use super::bounds::Bounds;
+use super::format::{FileScan, Format, Options, file_error};
 use super::mp4::{Movie, is_movie};
+
+/// The bytes of a batch of times.
+const BATCH_BYTES: usize = 1 << 20;
 
 /// The end of a recording in seconds from its beginning: of an MP4 or MOV the moment at which
 /// the last picture and the last sound of all tracks are over, edit lists applied (subtitles do
@@ -48,20 +55,33 @@ fn of_movie(path: &Path) -> Result<f64, String> {
     end.ok_or_else(|| "it has neither pictures nor sound".to_owned())
 }
 
+/// The end of the last row of `read_audio`, which decodes only where no header says how many
+/// samples there are.
 fn of_sound(path: &Path) -> Result<f64> {
-    let mut sound = Waveform::open(path, None)?;
-    let samples = match sound.length() {
-        Some(samples) => samples,
-        None => {
-            let (mut samples, mut buffer) = (0, Vec::new());
-            while sound.read(&mut buffer)? {
-                samples += buffer.len() as u64;
-                buffer.clear();
-            }
-            samples
+    let options = Options::default();
+    let described = Audio.describe(vec![path.to_owned()], &options)?;
+    let columns = ["time", "duration"].map(|name| described.schema.index_of(name));
+    let columns = columns.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let rows = Audio.open(&FileScan {
+        path: path.to_owned(),
+        options,
+        schema: Arc::new(described.schema.project(&columns)?),
+        limit: None,
+        bounds: Bounds::default(),
+        batch_bytes: BATCH_BYTES,
+    })?;
+    let mut end = 0.0;
+    for batch in rows {
+        let batch = batch?;
+        if let Some(last) = batch.num_rows().checked_sub(1) {
+            let [time, duration] = [0, 1].map(|column| {
+                let column = batch.column(column).as_primitive::<Float64Type>();
+                column.value(last)
+            });
+            end = time + duration;
         }
-    };
-    Ok(samples as f64 / f64::from(sound.sample_rate()))
+    }
+    Ok(end)
 }
 
 #[cfg(test)]
