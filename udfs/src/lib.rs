@@ -5,12 +5,15 @@
 //! voxql_udfs::register_all(&ctx);
 //! ```
 
+pub mod amplitude_to_db;
 pub mod args;
 pub mod clean;
 mod clean_run;
 pub mod column_planner;
+mod decibels;
 pub mod distance;
 pub mod fir_delays;
+pub mod frames;
 mod grid;
 pub mod high_variance_confounds;
 pub mod hrf_convolve;
@@ -18,7 +21,9 @@ pub mod hrf_kernels;
 pub mod interpolate;
 pub mod kernels;
 pub mod lagged_rows;
+pub mod mel_options;
 pub mod mel_spectrogram;
+pub mod mfcc;
 pub mod named_arguments;
 pub mod oversampling;
 pub mod power_to_db;

@@ -2,6 +2,7 @@
 
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 
+use crate::amplitude_to_db::amplitude_to_db;
 use crate::clean::clean;
 use crate::distance::{cosine_distance, inner_product, l2_distance};
 use crate::fir_delays::fir_delays;
@@ -13,6 +14,7 @@ use crate::hrf_kernels::{
 };
 use crate::interpolate::interpolate;
 use crate::mel_spectrogram::mel_spectrogram;
+use crate::mfcc::mfcc;
 use crate::power_to_db::power_to_db;
 use crate::regressor::{regressor, regressors};
 use crate::standardize::{detrend, percent_change, zscore};
@@ -49,6 +51,8 @@ pub fn scalars() -> Vec<ScalarUDF> {
         // Audio
         mel_spectrogram(),
         power_to_db(),
+        amplitude_to_db(),
+        mfcc(),
         // Text
         // Brain
         // Search

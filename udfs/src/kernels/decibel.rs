@@ -1,4 +1,4 @@
-//! Power in decibels, as `librosa.power_to_db`.
+//! Power and amplitude in decibels, as `librosa.power_to_db` and `amplitude_to_db`.
 
 /// What counts as 0 dB.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -47,14 +47,8 @@ impl Decibels {
     ///
     /// `10 log10(max(amin, S)) - 10 log10(max(amin, |ref|))`
     pub fn convert(&self, powers: &mut [f64]) {
-        let largest = |values: &[f64]| values.iter().copied().fold(f64::NAN, f64::max);
-        let reference = match self.reference {
-            Reference::Level(level) => level.abs(),
-            Reference::Max => largest(powers).abs(),
-            Reference::Median => median(powers).abs(),
-        };
         let decibels = |power: f64| 10.0 * power.max(self.amin).log10();
-        let zero = decibels(reference);
+        let zero = decibels(self.level(powers));
         for power in powers.iter_mut().filter(|p| !p.is_nan()) {
             *power = decibels(*power) - zero;
         }
@@ -65,6 +59,33 @@ impl Decibels {
             }
         }
     }
+
+    /// The same of amplitudes: the decibels of their squares, `ref` and `amin` being amplitudes too.
+    pub fn convert_amplitudes(&self, amplitudes: &mut [f64]) {
+        let level = self.level(amplitudes);
+        for x in amplitudes.iter_mut() {
+            *x *= *x;
+        }
+        let squared = Self {
+            reference: Reference::Level(level * level),
+            amin: self.amin * self.amin,
+            top_db: self.top_db,
+        };
+        squared.convert(amplitudes);
+    }
+
+    /// What counts as 0 dB among `values`.
+    fn level(&self, values: &[f64]) -> f64 {
+        match self.reference {
+            Reference::Level(level) => level.abs(),
+            Reference::Max => largest(values).abs(),
+            Reference::Median => median(values).abs(),
+        }
+    }
+}
+
+fn largest(values: &[f64]) -> f64 {
+    values.iter().copied().fold(f64::NAN, f64::max)
 }
 
 /// The median of the values that are not NaN: of an even number of them the mean of the
@@ -114,6 +135,25 @@ mod tests {
         };
         assert_eq!(convert(median, &[0.0, 10.0, 1000.0])[1], 0.0);
         assert_eq!(median.reference, Reference::Median);
+    }
+
+    #[test]
+    fn twenties() {
+        let amplitude = Decibels {
+            amin: 1e-5,
+            ..DEFAULT
+        };
+        let mut values = [1.0, -10.0, 0.0];
+        amplitude.convert_amplitudes(&mut values);
+        assert_eq!(values, [0.0, 20.0, -60.0]);
+        // The median of the amplitudes 1 and 3 is 2, whose square is not that of 1 and 9.
+        let median = Decibels {
+            reference: Reference::Median,
+            ..amplitude
+        };
+        let mut values = [1.0, 3.0];
+        median.convert_amplitudes(&mut values);
+        assert!((values[0] + 20.0 * 2f64.log10()).abs() < 1e-12);
     }
 
     #[test]

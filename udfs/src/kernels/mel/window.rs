@@ -1,6 +1,7 @@
 //! Tapers for short-time Fourier analysis, as `scipy.signal.get_window` makes them.
 
 use std::f64::consts::TAU;
+use std::fmt;
 use std::str::FromStr;
 
 /// A taper. All are periodic (`fftbins=True`), so that hann windows half their length
@@ -44,6 +45,19 @@ impl Window {
                     })
                     .collect()
             }
+        }
+    }
+}
+
+/// As [`FromStr`] reads it.
+impl fmt::Display for Window {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Hann => f.write_str("hann"),
+            Self::Hamming => f.write_str("hamming"),
+            Self::Blackman => f.write_str("blackman"),
+            Self::Boxcar => f.write_str("boxcar"),
+            Self::Kaiser(beta) => write!(f, "kaiser({beta})"),
         }
     }
 }
@@ -113,6 +127,9 @@ mod tests {
     fn names() {
         assert_eq!("Hann".parse(), Ok(Window::Hann));
         assert_eq!("kaiser( 8.5 )".parse(), Ok(Window::Kaiser(8.5)));
+        for window in [Window::Blackman, Window::Kaiser(8.5)] {
+            assert_eq!(window.to_string().parse(), Ok(window));
+        }
         for bad in ["hanning", "kaiser", "kaiser(-1)", "kaiser(nan)", ""] {
             let error = bad.parse::<Window>().unwrap_err();
             assert!(error.contains("blackman"), "{error}");
