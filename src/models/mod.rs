@@ -8,10 +8,12 @@ pub mod show;
 pub mod srm;
 pub mod srm_transform;
 pub mod store;
+pub mod vocoder;
 
 use std::sync::Arc;
 
 use datafusion::common::{Result, plan_err};
+use datafusion::execution::FunctionRegistry;
 use datafusion::prelude::SessionContext;
 
 pub use store::Models;
@@ -24,6 +26,14 @@ use crate::statements::parse::CreateModel;
 pub fn register_functions(context: &SessionContext, models: &Arc<Models>) {
     context.register_udf(embedding::udf::udf());
     context.register_udf(srm_transform::function(Arc::clone(models)));
+    context.register_udaf(vocoder::vocode());
+    let registered = context
+        .state_ref()
+        .write()
+        .register_expr_planner(vocoder::planner());
+    if let Err(error) = registered {
+        log::warn!("vocode does not know the sample rate of presets: {error}");
+    }
 }
 
 /// Bytes of a hash as text.

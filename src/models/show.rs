@@ -1,4 +1,4 @@
-//! `SHOW MODELS`: the models of the database, and the embedding models of this machine.
+//! `SHOW MODELS`: the models of the database, and the embedding models and vocoders of this machine.
 
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use datafusion::prelude::SessionContext;
 use super::backend;
 use super::embedding::{self, Embedder};
 use super::store::{Description, Models};
+use super::vocoder;
 
 struct Row {
     name: String,
@@ -39,7 +40,11 @@ pub fn show(models: &Models, context: &SessionContext) -> Result<LogicalPlan> {
     };
     for place in embedding::available() {
         let path = place.path.display().to_string();
-        rows.push(embedder(&place.name, network.clone(), Some(path)));
+        let mut row = embedder(&place.name, network.clone(), Some(path));
+        if vocoder::is_vocoder(&place.path) {
+            row.kind = "vocoder";
+        }
+        rows.push(row);
     }
     let text = |value: fn(&Row) -> Option<&str>| {
         Arc::new(StringArray::from_iter(rows.iter().map(value))) as ArrayRef

@@ -9,8 +9,9 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::{Result, plan_datafusion_err, plan_err};
-use voxql_udfs::kernels::mel::{MelOptions, MelSpectrogram, Padding, Preset, largest};
-use voxql_udfs::vectors::{MEL_METADATA, vector_type};
+use voxql_udfs::kernels::mel::{Log, MelOptions, MelSpectrogram};
+use voxql_udfs::mel_options::{self, MEL_METADATA, MelArguments};
+use voxql_udfs::vectors::vector_type;
 
 use super::audio::options::{CHANNEL, STREAM, WaveformOptions};
 use super::audio::waveform::{self, Waveform};
@@ -25,13 +26,15 @@ use super::format::{
 /// | --- | --- | --- |
 /// | `time` | Float64 | seconds from the start of the file to the middle of the frame |
 /// | `frame` | Int64 | the row's number, from 0 |
-/// | `mel` | FixedSizeList<Float32, n_mels> | power in each mel band (amplitude for `power => 1`) |
+/// | `mel` | FixedSizeList<Float32, n_mels> | power in each mel band (amplitude for `power => 1`), or its logarithm |
 ///
 /// `time` is `frame * hop_length / sample_rate`; with `center => false`, where a frame
-/// begins there, it is half a frame (`n_fft / 2` samples) later.
+/// begins there, it is half a frame (`n_fft / 2` samples) later, and earlier by the padding.
+/// The field of `mel` remembers all options in its metadata ([`MEL_METADATA`]).
 ///
 /// The sound is decoded and transformed in a stream: memory does not grow with the file,
-/// and the frames equal those of the whole file at once.
+/// and the frames equal those of the whole file at once. Where a frame depends on the largest
+/// value of the whole sound (`log => 'whisper'`), the file is decoded twice.
 #[derive(Debug)]
 pub struct Mel;
 
@@ -115,11 +118,40 @@ const PARAMETERS: &[Parameter] = &[
         description: "Scale of the filters: slaney (equal area), none, or 1 (a sum of 1).",
     },
     Parameter {
+        name: "pad",
+        kind: ParameterKind::Integer,
+        default: "0",
+        description: "Samples put before and after the sound with center => false.",
+    },
+    Parameter {
+        name: "epsilon",
+        kind: ParameterKind::Float,
+        default: "0.0",
+        description: "Added to the square of the magnitude before it is raised to power / 2.",
+    },
+    Parameter {
+        name: "log",
+        kind: ParameterKind::Text,
+        default: "none",
+        description: "What follows the filters: none, ln, log10 (of max(x, log_floor)) or whisper, which looks at the loudest frame: the file is then decoded twice.",
+    },
+    Parameter {
+        name: "log_floor",
+        kind: ParameterKind::Float,
+        default: "1e-10",
+        description: "The smallest value that has a logarithm of its own.",
+    },
+    Parameter {
+        name: "drop_last",
+        kind: ParameterKind::Boolean,
+        default: "false",
+        description: "Whether the last frame is left out.",
+    },
+    Parameter {
         name: "preset",
         kind: ParameterKind::Text,
         default: "librosa",
-        description: "librosa, hifigan, torchaudio or whisper: the defaults of all other arguments, and the logarithm, as that system has \
-                      them; see `mel_spectrogram`.",
+        description: "The convention of librosa, hifigan, torchaudio or whisper: every other argument as that system has it (see mel_spectrogram), sample_rate and logarithm too. Arguments given besides go before it.",
     },
     STREAM,
     CHANNEL,
@@ -138,8 +170,10 @@ impl Format for Mel {
         "The mel spectrogram of the files that `read_audio` reads, with the numbers and defaults of \
          `librosa.feature.melspectrogram`, a row per frame: `time` (the frame's middle, in seconds), `frame` (from 0), and \
          `mel`, a vector of `n_mels` powers. The sound is resampled to `sample_rate` first. `time` is \
-         `frame * hop_length / sample_rate`, and half a frame later with `center => false`. With `preset => 'whisper'`, whose numbers depend on \
-         the largest of the file, the file is decoded twice. What `mel` was made with is in its field's metadata, `voxql.mel`."
+         `frame * hop_length / sample_rate`, and half a frame later with `center => false`. A `preset` sets all arguments as a \
+         system does whose models want its spectrograms: `preset => 'hifigan'` for `vocode`. The file is read as a stream, in constant \
+         memory. What looks at the whole file is a second pass: `log => 'whisper'` decodes it twice, and decibels below the loudest \
+         frame are a query (see `power_to_db`)."
     }
 
     fn extensions(&self) -> &'static [&'static str] {
@@ -166,7 +200,7 @@ impl Format for Mel {
             Field::new("time", DataType::Float64, false),
             Field::new("frame", DataType::Int64, false),
             Field::new("mel", vector_type(Some(mel.n_mels)), false)
-                .with_metadata([(MEL_METADATA.to_owned(), mel.to_json())].into()),
+                .with_metadata([(MEL_METADATA.to_string(), mel.describe())].into()),
         ]);
         Ok(Description {
             schema: Arc::new(schema),
@@ -182,160 +216,141 @@ impl Format for Mel {
         } else {
             16
         };
-        let open = || -> Result<Spectra> {
-            let mel = with_mel.then(|| MelSpectrogram::new(&options)).transpose();
-            Ok(Spectra {
-                waveform: Waveform::open(&scan.path, &sound)?,
-                mel: mel.map_err(|e| plan_datafusion_err!("read_mel: {e}"))?,
-                path: scan.path.clone(),
-                samples: Vec::new(),
-                ended: false,
-            })
+        let mel = with_mel.then(|| MelSpectrogram::new(&options)).transpose();
+        let peak = match with_mel && options.log.needs_peak() {
+            true => loudest(scan, &sound, &options)?,
+            false => 0.0,
         };
-        let mut most = f32::NEG_INFINITY;
-        if with_mel && options.compression.needs_largest() {
-            let (mut spectra, mut frames) = (open()?, Vec::new());
-            while spectra.next(&mut frames)? {
-                most = largest(&frames, most);
-                frames.clear();
-            }
-            most = largest(&frames, most);
-        }
         Ok(Box::new(Frames {
-            spectra: open()?,
-            largest: most,
+            waveform: Waveform::open(&scan.path, &sound)?,
+            peak,
+            mel: mel.map_err(|e| plan_datafusion_err!("read_mel: {e}"))?,
             options,
+            path: scan.path.clone(),
             schema: Arc::clone(&scan.schema),
             rows_left: scan.limit.unwrap_or(usize::MAX),
             batch_rows: (scan.batch_bytes / row_bytes).max(1),
             frame: 0,
+            samples: Vec::new(),
             received: 0,
             frames: Vec::new(),
+            ended: false,
             done: false,
         }))
     }
 }
 
+/// The largest value of a file before the logarithm, found by going through all of it.
+fn loudest(scan: &FileScan, sound: &WaveformOptions, options: &MelOptions) -> Result<f32> {
+    let mut waveform = Waveform::open(&scan.path, sound)?;
+    let fail = |e: String| file_error(&scan.path, e);
+    let mut mel = MelSpectrogram::new(options).map_err(fail)?;
+    let (mut samples, mut frames, mut peak) = (Vec::new(), Vec::new(), 0.0);
+    while waveform.read(&mut samples)? {
+        mel.push(&samples, &mut frames);
+        peak = Log::peak(&frames, peak);
+        samples.clear();
+        frames.clear();
+    }
+    mel.finish(&mut frames).map_err(fail)?;
+    Ok(Log::peak(&frames, peak))
+}
+
 /// The arguments, checked: which sound, and what is made of it.
 fn mel_options(options: &Options) -> Result<(WaveformOptions, MelOptions)> {
     let mut sound = WaveformOptions::new("read_mel", options)?;
-    let count = |name: &str| match options.integer(name).map(usize::try_from) {
-        None => Ok(None),
-        Some(Ok(n)) => Ok(Some(n)),
-        Some(Err(_)) => plan_err!(
-            "read_mel: {name} must be 1 or more, not {}",
-            options.integer(name).unwrap_or_default()
-        ),
-    };
-    let invalid = |e: String| plan_datafusion_err!("read_mel: {e}");
-    let preset = match options.text("preset") {
-        Some(text) => text.parse().map_err(invalid)?,
-        None => Preset::Librosa,
-    };
-    let (n_fft, win_length) = (count("n_fft")?, count("win_length")?);
-    let default = preset.options(n_fft, win_length);
-    // The presets' own are whole numbers.
-    let sample_rate = *sound.sample_rate.get_or_insert(default.sample_rate as u32);
-    let mel = MelOptions {
-        sample_rate: f64::from(sample_rate),
-        n_fft: n_fft.unwrap_or(default.n_fft),
-        hop_length: count("hop_length")?.unwrap_or(default.hop_length),
-        win_length,
-        window: match options.text("window") {
-            Some(text) => text.parse().map_err(invalid)?,
-            None => default.window,
-        },
-        padding: match options.boolean("center") {
-            Some(true) => Padding::Center,
-            Some(false) => Padding::None,
-            None => default.padding,
-        },
-        pad_mode: match options.text("pad_mode") {
-            Some(text) => text.parse().map_err(invalid)?,
-            None => default.pad_mode,
-        },
-        power: options.float("power").unwrap_or(default.power),
-        n_mels: count("n_mels")?.unwrap_or(default.n_mels),
-        fmin: options.float("fmin").unwrap_or(default.fmin),
-        fmax: options.float("fmax").or(default.fmax),
-        htk: options.boolean("htk").unwrap_or(default.htk),
-        norm: match options.text("norm") {
-            Some(text) => text.parse().map_err(invalid)?,
-            None => default.norm,
-        },
-        ..default
-    };
-    mel.validate().map_err(invalid)?;
+    let arguments = Given(options);
+    let preset = mel_options::preset(&arguments)?;
+    let mel = mel_options::mel_options(&arguments, preset)?;
+    // A preset's rate is a whole number.
+    sound.sample_rate.get_or_insert(mel.sample_rate as u32);
     Ok((sound, mel))
 }
 
-/// A file's frames, one pass over it.
-struct Spectra {
-    waveform: Waveform,
-    /// None if the column is not asked for.
-    mel: Option<MelSpectrogram<f32>>,
-    path: PathBuf,
-    samples: Vec<f32>,
-    ended: bool,
-}
+/// A reader's arguments as those of a mel spectrogram.
+struct Given<'a>(&'a Options);
 
-impl Spectra {
-    /// Appends further frames, if any; false after the last.
-    fn next(&mut self, frames: &mut Vec<f32>) -> Result<bool> {
-        let Some(mel) = self.mel.as_mut().filter(|_| !self.ended) else {
-            return Ok(false);
-        };
-        self.samples.clear();
-        self.ended = !self.waveform.read(&mut self.samples)?;
-        mel.push(&self.samples, frames);
-        if self.ended {
-            let end = mel.finish(frames);
-            end.map_err(|e| file_error(&self.path, e))?;
+impl MelArguments for Given<'_> {
+    fn function(&self) -> &'static str {
+        "read_mel"
+    }
+
+    fn number(&self, name: &str) -> Result<Option<f64>> {
+        Ok(self.0.float(name))
+    }
+
+    fn count(&self, name: &str) -> Result<Option<usize>> {
+        match self.0.integer(name) {
+            None => Ok(None),
+            Some(n) => match usize::try_from(n) {
+                Ok(n) => Ok(Some(n)),
+                Err(_) => plan_err!("read_mel: {name} must be zero or more, got {n}"),
+            },
         }
-        Ok(!self.ended)
+    }
+
+    fn text(&self, name: &str) -> Result<Option<&str>> {
+        Ok(self.0.text(name))
+    }
+
+    fn flag(&self, name: &str) -> Result<Option<bool>> {
+        Ok(self.0.boolean(name))
     }
 }
 
 /// The rows of one file.
 struct Frames {
-    spectra: Spectra,
-    /// The largest value of the file, where frames depend on it.
-    largest: f32,
+    waveform: Waveform,
+    /// None if the column is not asked for.
+    mel: Option<MelSpectrogram<f32>>,
     options: MelOptions,
+    /// The largest value of the file, where the logarithm asks for it.
+    peak: f32,
+    path: PathBuf,
     schema: SchemaRef,
     rows_left: usize,
     batch_rows: usize,
     /// The next row.
     frame: u64,
-    /// The number of samples read, where frames are only counted.
+    samples: Vec<f32>,
+    /// The number of samples read.
     received: u64,
     /// Frames ready, from `frame` on.
     frames: Vec<f32>,
+    ended: bool,
     done: bool,
 }
 
 impl Frames {
     /// Gets up to `rows` further frames ready; gives how many there are.
     fn fill(&mut self, rows: usize) -> Result<usize> {
-        if self.spectra.mel.is_none() {
+        let Some(mel) = &mut self.mel else {
             return self.count(rows);
-        }
+        };
         let wanted = rows * self.options.n_mels;
-        while self.frames.len() < wanted && self.spectra.next(&mut self.frames)? {}
+        while self.frames.len() < wanted && !self.ended {
+            self.samples.clear();
+            self.ended = !self.waveform.read(&mut self.samples)?;
+            let before = self.frames.len();
+            mel.push(&self.samples, &mut self.frames);
+            if self.ended {
+                let end = mel.finish(&mut self.frames);
+                end.map_err(|e| file_error(&self.path, e))?;
+            }
+            let MelOptions { log, log_floor, .. } = self.options;
+            log.apply(&mut self.frames[before..], log_floor, self.peak);
+        }
         Ok(rows.min(self.frames.len() / self.options.n_mels))
     }
 
     /// As [`fill`](Self::fill), of frames without content.
     fn count(&mut self, rows: usize) -> Result<usize> {
-        let Spectra {
-            waveform, samples, ..
-        } = &mut self.spectra;
-        let length = match waveform.length() {
+        let length = match self.waveform.length() {
             Some(length) => length,
             None => {
-                while waveform.read(samples)? {
-                    self.received += samples.len() as u64;
-                    samples.clear();
+                while self.waveform.read(&mut self.samples)? {
+                    self.received += self.samples.len() as u64;
+                    self.samples.clear();
                 }
                 self.received
             }
@@ -366,8 +381,7 @@ impl Frames {
                     )),
                     _ => {
                         let rest = self.frames.split_off(rows * n_mels);
-                        let mut frames = std::mem::replace(&mut self.frames, rest);
-                        self.options.compression.finish(&mut frames, self.largest);
+                        let frames = std::mem::replace(&mut self.frames, rest);
                         Arc::new(FixedSizeListArray::try_new(
                             Arc::new(Field::new_list_field(DataType::Float32, true)),
                             i32::try_from(n_mels).unwrap_or(i32::MAX),
@@ -411,6 +425,7 @@ mod tests {
     use arrow::datatypes::{Float32Type, Float64Type, Int64Type};
     use rstest::rstest;
     use std::path::Path;
+    use voxql_udfs::kernels::mel::Preset;
 
     fn mels(batch: &RecordBatch) -> Vec<f32> {
         let list = batch.column_by_name("mel").unwrap().as_fixed_size_list();
@@ -438,6 +453,8 @@ mod tests {
         let mut mel = MelSpectrogram::new(options).unwrap();
         mel.push(&samples, &mut frames);
         mel.finish(&mut frames).unwrap();
+        let peak = Log::peak(&frames, 0.0);
+        options.log.apply(&mut frames, options.log_floor, peak);
         frames
     }
 
@@ -466,7 +483,7 @@ mod tests {
             hop_length: 160,
             win_length: Some(300),
             window: "hamming".parse().unwrap(),
-            padding: Padding::None,
+            center: false,
             pad_mode: "edge".parse().unwrap(),
             power: 1.0,
             n_mels: 20,
@@ -474,7 +491,11 @@ mod tests {
             fmax: Some(7000.0),
             htk: true,
             norm: "none".parse().unwrap(),
-            ..Default::default()
+            pad: Some(3),
+            epsilon: 1e-3,
+            log: Log::Log10,
+            log_floor: 0.5,
+            drop_last: true,
         };
         let text = |t: &str| Value::Text(t.to_string());
         let given = [
@@ -491,10 +512,37 @@ mod tests {
             ("fmax", Value::Integer(7000)),
             ("htk", Value::Boolean(true)),
             ("norm", text("none")),
+            ("pad", Value::Integer(3)),
+            ("epsilon", Value::Float(1e-3)),
+            ("log", text("log10")),
+            ("log_floor", Value::Float(0.5)),
+            ("drop_last", Value::Boolean(true)),
         ];
         let batch = read(&Mel, &path, &given).unwrap();
         assert_eq!(mels(&batch), whole(&path, &options));
-        assert_eq!(times(&batch)[..2], [200.0 / 16_000.0, 360.0 / 16_000.0]);
+        assert_eq!(times(&batch)[..2], [197.0 / 16_000.0, 357.0 / 16_000.0]);
+        let schema = batch.schema();
+        let field = schema.field_with_name("mel").unwrap();
+        assert_eq!(field.metadata()[MEL_METADATA], options.describe());
+    }
+
+    #[rstest]
+    fn presets(#[values("librosa", "hifigan", "torchaudio", "whisper")] name: &str) {
+        let samples: Vec<f32> = (0..40_000).map(|i| (i as f32 * 0.05).sin()).collect();
+        let (_directory, path) = file("a.wav", wav(22_050, 1, &samples));
+        let options = name.parse::<Preset>().unwrap().options();
+        let given = [("preset", Value::Text(name.to_string()))];
+        let mut scan = scan(&Mel, &path, &given).unwrap();
+        scan.batch_bytes = 1 << 14;
+        let batches: Result<Vec<_>> = Mel.open(&scan).unwrap().collect();
+        let got: Vec<f32> = batches.unwrap().iter().flat_map(mels).collect();
+        assert_eq!(got, whole(&path, &options));
+        let counted: usize = Mel
+            .open(&project(scan, &["time"]))
+            .unwrap()
+            .map(|b| b.unwrap().num_rows())
+            .sum();
+        assert_eq!(counted, got.len() / options.n_mels);
     }
 
     /// Twenty minutes: many batches, each small, and the frames of the whole.
@@ -545,7 +593,7 @@ mod tests {
     #[rstest]
     #[case("sample_rate", Value::Integer(0), "sample_rate must be from 100")]
     #[case("n_fft", Value::Integer(0), "n_fft must be from 1")]
-    #[case("n_fft", Value::Integer(-4), "n_fft must be 1 or more, not -4")]
+    #[case("n_fft", Value::Integer(-4), "n_fft must be zero or more, got -4")]
     #[case("hop_length", Value::Integer(0), "hop_length must be from 1")]
     #[case(
         "win_length",
@@ -559,6 +607,10 @@ mod tests {
     #[case("fmin", Value::Float(-1.0), "fmin must be 0 or more")]
     #[case("fmax", Value::Float(0.0), "fmax must lie above fmin (0), not at 0")]
     #[case("norm", Value::Text("l2".into()), "norm 'l2' is not known")]
+    #[case("log", Value::Text("db".into()), "log 'db' is not known")]
+    #[case("log_floor", Value::Float(0.0), "log_floor must be a positive number")]
+    #[case("pad", Value::Integer(4), "pad => 4 goes with center => false")]
+    #[case("preset", Value::Text("kaldi".into()), "preset 'kaldi' is not known")]
     fn arguments_that_make_no_sense(
         #[case] name: &str,
         #[case] value: Value,

@@ -1,4 +1,4 @@
-//! `amplitude_to_db(…)`: amplitude in decibels, of a number, a frame or a spectrogram.
+//! `amplitude_to_db(amplitude, …)`: amplitude in decibels, of a number, a frame or a spectrogram.
 
 use arrow::datatypes::DataType;
 use datafusion::common::Result;
@@ -8,15 +8,30 @@ use datafusion::logical_expr::{
 };
 use datafusion_macros::user_doc;
 
+use crate::args::{Kind, Parameters};
 use crate::datafusion_doc;
-use crate::decibels::Quantity;
+use crate::decibels::ToDecibels;
+use crate::kernels::decibel::Decibels;
 
-const QUANTITY: Quantity = Quantity::Amplitude;
+const FUNCTION: ToDecibels = ToDecibels {
+    parameters: Parameters {
+        function: "amplitude_to_db",
+        required: 1,
+        list: &[
+            ("amplitude", Kind::Any),
+            ("ref", Kind::Any),
+            ("amin", Kind::Number),
+            ("top_db", Kind::Number),
+        ],
+    },
+    amin: 1e-5,
+    convert: Decibels::convert_amplitudes,
+};
 
 /// The scalar function `amplitude_to_db`.
 pub fn amplitude_to_db() -> ScalarUDF {
     AmplitudeToDb {
-        signature: QUANTITY.parameters().signature(Volatility::Immutable),
+        signature: FUNCTION.parameters.signature(Volatility::Immutable),
     }
     .into()
 }
@@ -24,15 +39,15 @@ pub fn amplitude_to_db() -> ScalarUDF {
 #[user_doc(
     doc_section(label = "Audio Functions"),
     description = "Amplitude in decibels, as `librosa.amplitude_to_db`: `20 log10(max(amin, |amplitude|)) - 20 log10(max(amin, |ref|))`, \
-and nothing more than `top_db` below the largest value. It is for spectrograms of magnitude (`power => 1`), and otherwise as `power_to_db`, \
-whose notes on `top_db` hold here too.",
+and nothing more than `top_db` below the largest value. It is for `mel_spectrogram(…, power => 1)`; in all else it is \
+`power_to_db`: both a `ref` of `'max'` and `top_db` look at the value given, a number, one frame or a list of frames.",
     syntax_example = "amplitude_to_db(amplitude [, ref => 1.0, amin => 1e-5, top_db => 80.0])",
     sql_example = r#"```sql
-> SELECT amplitude_to_db([1.0, 0.1, 0.0], ref => 'max') AS db;
+> SELECT amplitude_to_db([1.0, 0.001, 0.0], ref => 'max') AS db;
 +---------------------+
 | db                  |
 +---------------------+
-| [0.0, -20.0, -80.0] |
+| [0.0, -60.0, -80.0] |
 +---------------------+
 ```"#,
     argument(
@@ -51,7 +66,8 @@ whose notes on `top_db` hold here too.",
         name = "top_db",
         description = "The largest distance below the maximum in dB. Default 80; NULL for no limit."
     ),
-    related_udf(name = "power_to_db")
+    related_udf(name = "power_to_db"),
+    related_udf(name = "mel_spectrogram")
 )]
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct AmplitudeToDb {
@@ -60,7 +76,7 @@ struct AmplitudeToDb {
 
 impl ScalarUDFImpl for AmplitudeToDb {
     fn name(&self) -> &str {
-        QUANTITY.parameters().function
+        FUNCTION.parameters.function
     }
 
     fn signature(&self) -> &Signature {
@@ -68,15 +84,15 @@ impl ScalarUDFImpl for AmplitudeToDb {
     }
 
     fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
-        QUANTITY.coerce(arg_types)
+        FUNCTION.coerce(arg_types)
     }
 
     fn return_type(&self, arg_types: &[DataType]) -> Result<DataType> {
-        Ok(QUANTITY.return_type(arg_types))
+        Ok(ToDecibels::return_type(arg_types))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        QUANTITY.invoke(&args.args)
+        FUNCTION.invoke(&args.args)
     }
 
     fn documentation(&self) -> Option<&Documentation> {

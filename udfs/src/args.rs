@@ -193,6 +193,25 @@ impl Kind {
     }
 }
 
+/// Two lists of parameters as one of `N`, which is the sum of their lengths.
+pub const fn joined<const N: usize>(
+    first: &[(&'static str, Kind)],
+    then: &[(&'static str, Kind)],
+) -> [(&'static str, Kind); N] {
+    assert!(N == first.len() + then.len());
+    let mut list = [("", Kind::Any); N];
+    let mut i = 0;
+    while i < N {
+        list[i] = if i < first.len() {
+            first[i]
+        } else {
+            then[i - first.len()]
+        };
+        i += 1;
+    }
+    list
+}
+
 /// The constant arguments of one call, read by name.
 ///
 /// Each reader gives None where the argument was left out or is NULL, and an error

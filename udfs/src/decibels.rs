@@ -1,5 +1,4 @@
-//! What `power_to_db` and `amplitude_to_db` have in common: decibels of a number, a frame or a
-//! spectrogram.
+//! What `power_to_db` and `amplitude_to_db` have in common: a number, a frame or a spectrogram in decibels.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -11,59 +10,26 @@ use arrow::datatypes::{DataType, Field, Float64Type};
 use datafusion::common::{Result, ScalarValue, exec_datafusion_err, exec_err, plan_err};
 use datafusion::logical_expr::ColumnarValue;
 
-use crate::args::{Kind, Parameters, result_of};
+use crate::args::{Parameters, result_of};
+use crate::frames::{as_lists, frame_type, list_of};
 use crate::kernels::decibel::{Decibels, Reference};
-use crate::spectra::{frame_type, list_of};
 use crate::vectors::{VectorBuilder, Vectors, element_type, vector_type, vector_width};
 
-/// What is turned into decibels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Quantity {
-    Power,
-    Amplitude,
+/// One of the two functions.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ToDecibels {
+    /// The value itself, `ref`, `amin` and, last, `top_db`, as NULL means something there: arguments
+    /// left out between others are filled with NULL, those at the end are not.
+    pub parameters: Parameters,
+    /// The default of `amin`.
+    pub amin: f64,
+    pub convert: fn(&Decibels, &mut [f64]),
 }
 
-impl Quantity {
-    pub const fn parameters(self) -> Parameters {
-        match self {
-            Self::Power => Parameters {
-                function: "power_to_db",
-                required: 1,
-                list: &[
-                    ("power", Kind::Any),
-                    ("ref", Kind::Any),
-                    ("amin", Kind::Number),
-                    // Last, as NULL means something here: arguments left out between others are
-                    // filled with NULL, those at the end are not.
-                    ("top_db", Kind::Number),
-                ],
-            },
-            Self::Amplitude => Parameters {
-                function: "amplitude_to_db",
-                required: 1,
-                list: &[
-                    ("amplitude", Kind::Any),
-                    ("ref", Kind::Any),
-                    ("amin", Kind::Number),
-                    ("top_db", Kind::Number),
-                ],
-            },
-        }
-    }
-
-    fn function(self) -> &'static str {
-        self.parameters().function
-    }
-
-    fn amin(self) -> f64 {
-        match self {
-            Self::Power => 1e-10,
-            Self::Amplitude => 1e-5,
-        }
-    }
-
-    pub fn coerce(self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
-        let mut types = self.parameters().coerce(arg_types)?;
+impl ToDecibels {
+    /// The types that [`Self::invoke`] will see.
+    pub fn coerce(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
+        let mut types = self.parameters.coerce(arg_types)?;
         types[0] = match &types[0] {
             number if number.is_numeric() || number.is_null() => DataType::Float64,
             vector if element_type(vector).is_some() => vector.clone(),
@@ -72,8 +38,8 @@ impl Quantity {
                 None => {
                     return plan_err!(
                         "{}: {} must be a number, a vector or a list of vectors, got {frames}",
-                        self.function(),
-                        self.parameters().list[0].0
+                        self.parameters.function,
+                        self.parameters.list[0].0
                     );
                 }
             },
@@ -81,7 +47,8 @@ impl Quantity {
         Ok(types)
     }
 
-    pub fn return_type(self, arg_types: &[DataType]) -> DataType {
+    /// The type of the result.
+    pub fn return_type(arg_types: &[DataType]) -> DataType {
         match &arg_types[0] {
             vector if element_type(vector).is_some() => vector_type(vector_width(vector)),
             frames => match frame_type(frames) {
@@ -91,30 +58,28 @@ impl Quantity {
         }
     }
 
-    pub fn invoke(self, args: &[ColumnarValue]) -> Result<ColumnarValue> {
-        let conversion = Conversion {
-            quantity: self,
-            decibels: self.decibels(args)?,
-        };
-        let column = match &args[0] {
+    /// The decibels of a column.
+    pub fn invoke(&self, args: &[ColumnarValue]) -> Result<ColumnarValue> {
+        let decibels = self.decibels(args)?;
+        let values = match &args[0] {
             ColumnarValue::Array(column) => Arc::clone(column),
             ColumnarValue::Scalar(value) => value.to_array()?,
         };
-        let result: ArrayRef = if element_type(column.data_type()).is_some() {
-            let frames = Vectors::try_new(self.function(), &column)?;
-            let mut out = Converted::new(conversion, &frames);
+        let result: ArrayRef = if element_type(values.data_type()).is_some() {
+            let frames = Vectors::try_new(self.parameters.function, &values)?;
+            let mut out = Converted::new(self, decibels, &frames);
             for i in 0..frames.len() {
                 out.append(&frames, i..i + 1)?;
             }
             out.builder.finish()?
-        } else if frame_type(column.data_type()).is_some() {
-            conversion.spectrograms(&column)?
+        } else if frame_type(values.data_type()).is_some() {
+            self.spectrograms(decibels, &values)?
         } else {
-            let numbers = cast(&column, &DataType::Float64)?;
+            let numbers = cast(&values, &DataType::Float64)?;
             let numbers = numbers.as_primitive::<Float64Type>();
             let converted: Float64Array = numbers.unary(|number| {
                 let mut value = [number];
-                conversion.convert(&mut value);
+                (self.convert)(&decibels, &mut value);
                 value[0]
             });
             Arc::new(converted)
@@ -123,10 +88,9 @@ impl Quantity {
     }
 
     /// The constant arguments, checked.
-    fn decibels(self, args: &[ColumnarValue]) -> Result<Decibels> {
-        let function = self.function();
-        let parameters = self.parameters();
-        let constants = parameters.of_scalar(args);
+    fn decibels(&self, args: &[ColumnarValue]) -> Result<Decibels> {
+        let function = self.parameters.function;
+        let constants = self.parameters.of_scalar(args);
         let reference = match args.get(1) {
             None => Reference::Level(1.0),
             Some(ColumnarValue::Scalar(value)) if value.is_null() => Reference::Level(1.0),
@@ -137,7 +101,7 @@ impl Quantity {
         };
         let decibels = Decibels {
             reference,
-            amin: constants.f64("amin")?.unwrap_or(self.amin()),
+            amin: constants.f64("amin")?.unwrap_or(self.amin),
             top_db: match args.len() {
                 ..=3 => Some(80.0),
                 _ => constants.f64("top_db")?,
@@ -147,6 +111,26 @@ impl Quantity {
             .validate()
             .map_err(|e| exec_datafusion_err!("{function}: {e}"))?;
         Ok(decibels)
+    }
+
+    /// A column of lists of frames, each list for itself.
+    fn spectrograms(&self, decibels: Decibels, column: &ArrayRef) -> Result<ArrayRef> {
+        let column = as_lists(self.parameters.function, column)?;
+        let frames = Vectors::try_new(self.parameters.function, column.values())?;
+        let mut out = Converted::new(self, decibels, &frames);
+        let mut lengths = Vec::with_capacity(column.len());
+        for (i, bounds) in column.value_offsets().windows(2).enumerate() {
+            let rows = bounds[0] as usize..bounds[1] as usize;
+            let rows = if column.is_null(i) { 0..0 } else { rows };
+            lengths.push(rows.len());
+            out.append(&frames, rows)?;
+        }
+        Ok(Arc::new(ListArray::try_new(
+            Arc::new(Field::new_list_field(vector_type(frames.width()), true)),
+            OffsetBuffer::from_lengths(lengths),
+            out.builder.finish()?,
+            column.nulls().cloned(),
+        )?))
     }
 }
 
@@ -164,66 +148,21 @@ fn reference(function: &str, value: &ScalarValue) -> Result<Reference> {
     exec_err!("{function}: ref must be a number, 'max' or 'median', not {value}")
 }
 
-/// Decibels of some quantity.
-#[derive(Clone, Copy)]
-struct Conversion {
-    quantity: Quantity,
-    decibels: Decibels,
-}
-
-impl Conversion {
-    fn convert(self, values: &mut [f64]) {
-        match self.quantity {
-            Quantity::Power => self.decibels.convert(values),
-            Quantity::Amplitude => self.decibels.convert_amplitudes(values),
-        }
-    }
-
-    /// A column of lists of frames, each list for itself.
-    fn spectrograms(self, column: &ArrayRef) -> Result<ArrayRef> {
-        let Some(frame) = frame_type(column.data_type()) else {
-            return exec_err!(
-                "{}: expected a list of vectors, got {}",
-                self.quantity.function(),
-                column.data_type()
-            );
-        };
-        let column = cast(column, &list_of(frame.clone()))?;
-        let column = column.as_list::<i32>();
-        let frames = Vectors::try_new(self.quantity.function(), column.values())?;
-        let mut out = Converted::new(self, &frames);
-        let mut lengths = Vec::with_capacity(column.len());
-        for (i, bounds) in column.value_offsets().windows(2).enumerate() {
-            let rows = bounds[0] as usize..bounds[1] as usize;
-            let rows = if column.is_null(i) { 0..0 } else { rows };
-            lengths.push(rows.len());
-            out.append(&frames, rows)?;
-        }
-        Ok(Arc::new(ListArray::try_new(
-            Arc::new(Field::new_list_field(vector_type(frames.width()), true)),
-            OffsetBuffer::from_lengths(lengths),
-            out.builder.finish()?,
-            column.nulls().cloned(),
-        )?))
-    }
-}
-
 /// A column of frames in decibels under way.
 struct Converted {
-    conversion: Conversion,
+    convert: fn(&Decibels, &mut [f64]),
+    decibels: Decibels,
     builder: VectorBuilder,
     values: Vec<f64>,
 }
 
 impl Converted {
-    fn new(conversion: Conversion, frames: &Vectors<Float64Type>) -> Self {
+    fn new(function: &ToDecibels, decibels: Decibels, frames: &Vectors<Float64Type>) -> Self {
+        let name = function.parameters.function;
         Self {
-            conversion,
-            builder: VectorBuilder::new(
-                conversion.quantity.function(),
-                frames.width(),
-                frames.len(),
-            ),
+            convert: function.convert,
+            decibels,
+            builder: VectorBuilder::new(name, frames.width(), frames.len()),
             values: Vec::new(),
         }
     }
@@ -232,11 +171,10 @@ impl Converted {
     fn append(&mut self, frames: &Vectors<Float64Type>, rows: Range<usize>) -> Result<()> {
         self.values.clear();
         for i in rows.clone().filter(|&i| !frames.is_null(i)) {
-            let powers = frames.elements(i);
-            self.values
-                .extend(powers.map(|power| power.unwrap_or(f64::NAN)));
+            let elements = frames.elements(i);
+            self.values.extend(elements.map(|x| x.unwrap_or(f64::NAN)));
         }
-        self.conversion.convert(&mut self.values);
+        (self.convert)(&self.decibels, &mut self.values);
         let mut rest = &self.values[..];
         for i in rows {
             let Some(row) = frames.row(i) else {
@@ -246,7 +184,7 @@ impl Converted {
             let (converted, after) = rest.split_at(row.len());
             rest = after;
             let elements = converted.iter().zip(frames.elements(i));
-            let there = elements.map(|(&value, power)| power.map(|_| value as f32));
+            let there = elements.map(|(&value, given)| given.map(|_| value as f32));
             self.builder.append_options(row.len(), there)?;
         }
         Ok(())

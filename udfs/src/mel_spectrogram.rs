@@ -2,45 +2,28 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, ArrowPrimitiveType, FixedSizeListArray, Float32Array, ListArray, NullBufferBuilder,
-};
-use arrow::buffer::OffsetBuffer;
+use arrow::array::{ArrayRef, ArrowPrimitiveType};
 use arrow::datatypes::{DataType, Field, FieldRef, Float32Type, Float64Type};
-use datafusion::common::{Result, exec_datafusion_err, internal_err, plan_datafusion_err};
+use datafusion::common::{Result, exec_datafusion_err, internal_err};
 use datafusion::logical_expr::{
     ColumnarValue, Documentation, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
     Signature, Volatility,
 };
 use datafusion_macros::user_doc;
 use realfft::FftNum;
-use realfft::num_traits::{AsPrimitive, Float};
+use realfft::num_traits::{AsPrimitive, Float, Zero};
 
-use crate::args::{Arguments, Kind, Parameters, result_of};
+use crate::args::{Arguments, Kind, Parameters, joined, result_of};
 use crate::datafusion_doc;
-use crate::kernels::mel::{MelOptions, MelSpectrogram, Padding, Preset, largest};
-use crate::vectors::{MEL_METADATA, Vectors, element_type, vector_type};
+use crate::frames::FramesBuilder;
+use crate::kernels::mel::{Log, MelOptions, MelSpectrogram};
+use crate::mel_options::{MEL_METADATA, MEL_PARAMETERS, mel_options, preset};
+use crate::vectors::{Vectors, element_type};
 
 const PARAMETERS: Parameters = Parameters {
     function: "mel_spectrogram",
     required: 1,
-    list: &[
-        ("samples", Kind::Vector),
-        ("sample_rate", Kind::Number),
-        ("n_fft", Kind::Integer),
-        ("hop_length", Kind::Integer),
-        ("win_length", Kind::Integer),
-        ("window", Kind::Text),
-        ("center", Kind::Flag),
-        ("pad_mode", Kind::Text),
-        ("power", Kind::Number),
-        ("n_mels", Kind::Integer),
-        ("fmin", Kind::Number),
-        ("fmax", Kind::Number),
-        ("htk", Kind::Flag),
-        ("norm", Kind::Text),
-        ("preset", Kind::Text),
-    ],
+    list: &joined::<20>(&[("samples", Kind::Vector)], &MEL_PARAMETERS),
 };
 
 /// The scalar function `mel_spectrogram`.
@@ -59,18 +42,19 @@ not reach into the next row. For the spectrogram of a file as rows use `read_mel
 No samples give no frames, a NULL gives NULL; a missing (NULL) or NaN sample makes the frames over it NaN. \
 Frame i has sample `i * hop_length` in its middle, so it stands at `i * hop_length / sample_rate` seconds. \
 Bands so narrow that no FFT bin falls into them are 0. \
-`preset` sets all parameters, the logarithm included, as another system does; parameters given beside it take the place of its own. \
-`hifigan`: 22,050 Hz, frames of 1024 every 256, the sound mirrored by 384 samples at both ends instead of centred, magnitude, 80 bands \
-from 0 to 8,000 Hz, and `ln(max(x, 1e-5))`, for vocoders of the HiFi-GAN family. `torchaudio`: `torchaudio.transforms.MelSpectrogram`: 16,000 Hz, frames of 400 \
-every 200, mirrored ends, 128 bands on the HTK scale without norm. `whisper`: 16,000 Hz, frames of 400 every 160, mirrored ends, 80 bands, \
-without the last frame, and `(max(log10(max(x, 1e-10)), largest - 8) + 4) / 4` (Whisper itself fills the sound up to 30 s first). What a column \
-was made with is in its field's metadata, `voxql.mel`.",
+A `preset` sets every argument, the logarithm too, as a system does whose models want its spectrograms; what is given besides \
+goes before it. The column remembers all of it in its field metadata (`voxql.mel`), from which `vocode` sees what it gets.",
     syntax_example = "mel_spectrogram(samples [, sample_rate => 22050, n_fft => 2048, hop_length => 512, win_length => n_fft, \
 window => 'hann', center => true, pad_mode => 'constant', power => 2.0, n_mels => 128, fmin => 0, fmax => sample_rate / 2, \
-htk => false, norm => 'slaney', preset => 'librosa'])",
+htk => false, norm => 'slaney', pad => 0, epsilon => 0, log => 'none', log_floor => 1e-10, drop_last => false, \
+preset => 'librosa'])",
     sql_example = r#"```sql
 SELECT time, unnest(mel_spectrogram(samples, sample_rate => 22050, n_fft => 1024, hop_length => 256, n_mels => 80)) AS mel
 FROM read_audio('a.wav', sample_rate => 22050, chunk_duration => 0);
+
+-- what OpenAI's Whisper makes of it
+SELECT mel_spectrogram(samples, preset => 'whisper')
+FROM read_audio('a.wav', sample_rate => 16000, chunk_duration => 0);
 ```"#,
     argument(
         name = "samples",
@@ -100,8 +84,8 @@ both ends (default), or begins with it; then fewer samples than one frame are an
     ),
     argument(
         name = "pad_mode",
-        description = "What is before and after a centred sound: `constant` (zeros, default), `reflect` (mirrored at the end samples), \
-`symmetric` (mirrored beyond them) or `edge` (the end samples)."
+        description = "What is before and after a centred sound: `constant` (zeros, default), `reflect` (mirrored, the end sample not \
+repeated), `symmetric` (mirrored, the end sample repeated) or `edge` (the end sample repeated)."
     ),
     argument(
         name = "power",
@@ -122,10 +106,37 @@ both ends (default), or begins with it; then fewer samples than one frame are an
         description = "Scale of the triangular filters: `slaney` (equal area, default), `none` (peaks of 1) or `1` (a sum of 1)."
     ),
     argument(
-        name = "preset",
-        description = "`librosa` (default), `hifigan`, `torchaudio` or `whisper`: the defaults of all other parameters."
+        name = "pad",
+        description = "Samples put before and after the sound with `center => false`. Default 0."
     ),
-    related_udf(name = "power_to_db")
+    argument(
+        name = "epsilon",
+        description = "Added to the square of the magnitude before it is raised to `power / 2`. Default 0."
+    ),
+    argument(
+        name = "log",
+        description = "What follows the filters: `none` (default), `ln` or `log10` of `max(x, log_floor)`, or `whisper`: `log10`, no more \
+than 8 below the largest of the sound, then `(x + 4) / 4`. For decibels see `power_to_db`."
+    ),
+    argument(
+        name = "log_floor",
+        description = "The smallest value that has a logarithm of its own. Default 1e-10."
+    ),
+    argument(
+        name = "drop_last",
+        description = "Whether the last frame is left out. Default false."
+    ),
+    argument(
+        name = "preset",
+        description = "`librosa` (default): the defaults above. `hifigan`: 22,050 Hz, `n_fft` 1024, `hop_length` 256, 80 mels to 8,000 Hz, \
+`center => false` with reflected padding of `(n_fft - hop_length) / 2`, magnitude `sqrt(re^2 + im^2 + 1e-9)`, natural logarithm of \
+at least 1e-5. `torchaudio`: 16,000 Hz, `n_fft` 400, `hop_length` 200, 128 mels on HTK's scale, `norm` none, reflected padding, \
+power, no logarithm. `whisper`: 16,000 Hz, `n_fft` 400, `hop_length` 160, 80 mels, reflected padding, the last frame \
+dropped, and Whisper's logarithm (Whisper itself pads or cuts its sound to 30 s before). Other arguments that are given go before \
+the preset's; the result is then no longer what the system does, and says so in its metadata."
+    ),
+    related_udf(name = "power_to_db"),
+    related_udf(name = "mfcc")
 )]
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct MelSpectrogramFunction {
@@ -151,9 +162,8 @@ impl ScalarUDFImpl for MelSpectrogramFunction {
 
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
         let options = options(&PARAMETERS.at_planning(args.scalar_arguments))?;
-        let frames = DataType::List(frame_field(options.n_mels));
-        let metadata = [(MEL_METADATA.to_string(), options.to_json())];
-        let field = Field::new(self.name(), frames, true);
+        let field = Field::new(self.name(), FramesBuilder::data_type(options.n_mels), true);
+        let metadata = [(MEL_METADATA.to_string(), options.describe())];
         Ok(Arc::new(field.with_metadata(metadata.into())))
     }
 
@@ -173,50 +183,9 @@ impl ScalarUDFImpl for MelSpectrogramFunction {
     }
 }
 
-fn frame_field(n_mels: usize) -> FieldRef {
-    Arc::new(Field::new_list_field(vector_type(Some(n_mels)), true))
-}
-
 /// The constant arguments, checked.
 fn options(args: &Arguments) -> Result<MelOptions> {
-    let invalid = |e: String| plan_datafusion_err!("mel_spectrogram: {e}");
-    let (n_fft, win_length) = (args.usize("n_fft")?, args.usize("win_length")?);
-    let preset = match args.str("preset")? {
-        Some(text) => text.parse().map_err(invalid)?,
-        None => Preset::Librosa,
-    };
-    let default = preset.options(n_fft, win_length);
-    let options = MelOptions {
-        sample_rate: args.f64("sample_rate")?.unwrap_or(default.sample_rate),
-        n_fft: n_fft.unwrap_or(default.n_fft),
-        hop_length: args.usize("hop_length")?.unwrap_or(default.hop_length),
-        win_length,
-        window: match args.str("window")? {
-            Some(text) => text.parse().map_err(invalid)?,
-            None => default.window,
-        },
-        padding: match args.bool("center")? {
-            Some(true) => Padding::Center,
-            Some(false) => Padding::None,
-            None => default.padding,
-        },
-        pad_mode: match args.str("pad_mode")? {
-            Some(text) => text.parse().map_err(invalid)?,
-            None => default.pad_mode,
-        },
-        power: args.f64("power")?.unwrap_or(default.power),
-        n_mels: args.usize("n_mels")?.unwrap_or(default.n_mels),
-        fmin: args.f64("fmin")?.unwrap_or(default.fmin),
-        fmax: args.f64("fmax")?.or(default.fmax),
-        htk: args.bool("htk")?.unwrap_or(default.htk),
-        norm: match args.str("norm")? {
-            Some(text) => text.parse().map_err(invalid)?,
-            None => default.norm,
-        },
-        ..default
-    };
-    options.validate().map_err(invalid)?;
-    Ok(options)
+    mel_options(args, preset(args)?)
 }
 
 fn spectrograms<T>(samples: &ColumnarValue, options: &MelOptions) -> Result<ArrayRef>
@@ -224,45 +193,44 @@ where
     T: ArrowPrimitiveType,
     T::Native: FftNum + Float + AsPrimitive<f32>,
 {
-    let rows = Vectors::<T>::from_argument(PARAMETERS.function, samples)?;
+    let function = PARAMETERS.function;
+    let mut out = FramesBuilder::new(function, options.n_mels);
+    each_spectrogram::<T>(function, samples, options, |frames| match frames {
+        None => out.append_null(),
+        Some(frames) => {
+            let peak = Log::peak(frames, T::Native::zero());
+            options.log.apply(frames, options.log_floor, peak);
+            out.append(frames.iter().map(|&x| AsPrimitive::<f32>::as_(x)));
+        }
+    })?;
+    out.finish()
+}
+
+/// Calls `take` with the frames of each row of `samples`, before any logarithm; None where the row is NULL.
+pub(crate) fn each_spectrogram<T>(
+    function: &'static str,
+    samples: &ColumnarValue,
+    options: &MelOptions,
+    mut take: impl FnMut(Option<&mut [T::Native]>),
+) -> Result<()>
+where
+    T: ArrowPrimitiveType,
+    T::Native: FftNum + Float,
+{
+    let rows = Vectors::<T>::from_argument(function, samples)?;
     let rows = rows.fill_missing(T::Native::nan());
-    let fail = |e: String| exec_datafusion_err!("mel_spectrogram: {e}");
+    let fail = |e: String| exec_datafusion_err!("{function}: {e}");
     let mut mel = MelSpectrogram::<T::Native>::new(options).map_err(fail)?;
     let mut frames = Vec::new();
-    let mut values: Vec<f32> = Vec::new();
-    let mut lengths = Vec::with_capacity(rows.len());
-    let mut nulls = NullBufferBuilder::new(rows.len());
     for i in 0..rows.len() {
+        let Some(samples) = rows.row(i) else {
+            take(None);
+            continue;
+        };
         frames.clear();
-        match rows.row(i) {
-            None => nulls.append_null(),
-            Some(samples) => {
-                nulls.append_non_null();
-                mel.push(samples, &mut frames);
-                mel.finish(&mut frames).map_err(fail)?;
-                if options.compression.needs_largest() {
-                    let largest = largest(&frames, T::Native::neg_infinity());
-                    options.compression.finish(&mut frames, largest);
-                }
-            }
-        }
-        lengths.push(frames.len() / options.n_mels);
-        values.extend(frames.iter().map(|&x| AsPrimitive::<f32>::as_(x)));
+        mel.push(samples, &mut frames);
+        mel.finish(&mut frames).map_err(fail)?;
+        take(Some(&mut frames));
     }
-    if i32::try_from(values.len() / options.n_mels).is_err() {
-        return Err(fail(
-            "more frames than one batch can hold; lower datafusion.execution.batch_size"
-                .to_string(),
-        ));
-    }
-    let width = i32::try_from(options.n_mels).unwrap_or(i32::MAX);
-    let item = Arc::new(Field::new_list_field(DataType::Float32, true));
-    let values = Arc::new(Float32Array::from(values));
-    let values = FixedSizeListArray::try_new(item, width, values, None)?;
-    Ok(Arc::new(ListArray::try_new(
-        frame_field(options.n_mels),
-        OffsetBuffer::from_lengths(lengths),
-        Arc::new(values),
-        nulls.finish(),
-    )?))
+    Ok(())
 }

@@ -1,39 +1,74 @@
-//! `mfcc(mel_db, …)`: mel-frequency cepstral coefficients of a frame or a spectrogram.
+//! `mfcc(samples, …)`: mel-frequency cepstral coefficients, of sound or of a spectrogram in decibels.
 
-use std::f64::consts::PI;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, ListArray};
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, FieldRef, Float64Type};
+use arrow::array::{Array, ArrayRef, ArrowPrimitiveType};
+use arrow::datatypes::{DataType, Field, FieldRef, Float32Type, Float64Type};
 use datafusion::common::{Result, exec_err, internal_err, plan_datafusion_err, plan_err};
 use datafusion::logical_expr::{
     ColumnarValue, Documentation, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
     Signature, Volatility,
 };
 use datafusion_macros::user_doc;
+use realfft::FftNum;
+use realfft::num_traits::{AsPrimitive, Float};
 
-use crate::args::{Arguments, Kind, Parameters, result_of};
+use crate::args::{Arguments, Kind, Parameters, joined, result_of};
 use crate::datafusion_doc;
-use crate::kernels::cosine_transform::{DctType, matrix};
-use crate::spectra::{frame_type, list_of};
-use crate::vectors::{VectorBuilder, Vectors, element_type, vector_type};
+use crate::frames::{FramesBuilder, as_lists, frame_type, list_of};
+use crate::kernels::decibel::{Decibels, Reference};
+use crate::kernels::mel::{MelOptions, Preset};
+use crate::kernels::mfcc::{Mfcc, MfccOptions};
+use crate::mel_options::{mel_options_without_log, preset};
+use crate::mel_spectrogram::each_spectrogram;
+use crate::vectors::{Vectors, element_type, vector_type};
+
+/// Those of `mel_spectrogram` that say how the mels are made. `norm` has another meaning here.
+const MEL: [(&str, Kind); 17] = [
+    ("sample_rate", Kind::Number),
+    ("n_fft", Kind::Integer),
+    ("hop_length", Kind::Integer),
+    ("win_length", Kind::Integer),
+    ("window", Kind::Text),
+    ("center", Kind::Flag),
+    ("pad_mode", Kind::Text),
+    ("power", Kind::Number),
+    ("n_mels", Kind::Integer),
+    ("fmin", Kind::Number),
+    ("fmax", Kind::Number),
+    ("htk", Kind::Flag),
+    ("mel_norm", Kind::Text),
+    ("pad", Kind::Integer),
+    ("epsilon", Kind::Number),
+    ("drop_last", Kind::Flag),
+    ("preset", Kind::Text),
+];
 
 const PARAMETERS: Parameters = Parameters {
     function: "mfcc",
     required: 1,
-    list: &[
-        ("mel_db", Kind::Any),
-        ("n_mfcc", Kind::Integer),
-        ("dct_type", Kind::Integer),
-        ("norm", Kind::Text),
-        ("lifter", Kind::Number),
-    ],
+    list: &joined::<22>(
+        &[
+            ("samples", Kind::Any),
+            ("n_mfcc", Kind::Integer),
+            ("dct_type", Kind::Integer),
+            ("norm", Kind::Text),
+            ("lifter", Kind::Number),
+        ],
+        &MEL,
+    ),
+};
+
+/// librosa's call of `power_to_db`.
+const DECIBELS: Decibels = Decibels {
+    reference: Reference::Level(1.0),
+    amin: 1e-10,
+    top_db: Some(80.0),
 };
 
 /// The scalar function `mfcc`.
 pub fn mfcc() -> ScalarUDF {
-    Mfcc {
+    MfccFunction {
         signature: PARAMETERS.signature(Volatility::Immutable),
     }
     .into()
@@ -41,43 +76,56 @@ pub fn mfcc() -> ScalarUDF {
 
 #[user_doc(
     doc_section(label = "Audio Functions"),
-    description = "Mel-frequency cepstral coefficients, with the numbers of `librosa.feature.mfcc(S=mel_db)`: the first `n_mfcc` \
-of the cosine transform of mel spectra in decibels. What librosa does with a sound, `mfcc(power_to_db(mel_spectrogram(samples)))` does; \
-where frames are rows, as in `read_mel`, the transform is frame by frame, and only `top_db` of `power_to_db` looks at others. \
-A NULL gives NULL; a missing (NULL) or NaN element makes its frame NaN.",
-    syntax_example = "mfcc(mel_db [, n_mfcc => 20, dct_type => 2, norm => 'ortho', lifter => 0])",
+    description = "Mel-frequency cepstral coefficients, with the numbers of `librosa.feature.mfcc`: a list of frames, each a vector of \
+`n_mfcc` coefficients, which `unnest` turns into rows. Of samples it takes the mel spectrogram, its decibels (`power_to_db` with `ref` 1 and \
+`top_db` 80 below the loudest of the row's sound), and the cosine transform of each frame. Of a list of frames, a spectrogram that is in \
+decibels already, it takes the transform alone, as librosa does of `S =>`; then only `n_mfcc`, `dct_type`, `norm` and `lifter` may be given. \
+A frame of its own, as in the rows of `read_mel`, goes in as a list of one: `mfcc([frame])[1]`. NULL gives NULL.",
+    syntax_example = "mfcc(samples [, n_mfcc => 20, dct_type => 2, norm => 'ortho', lifter => 0, mel_norm => 'slaney', \
+preset => 'librosa', …the arguments of mel_spectrogram])",
     sql_example = r#"```sql
-SELECT time, mfcc(power_to_db(mel, top_db => NULL), n_mfcc => 13) AS mfcc FROM read_mel('a.wav');
+SELECT mfcc(samples, n_mfcc => 13, sample_rate => 16000) FROM read_audio('a.wav', sample_rate => 16000, chunk_duration => 0);
+
+-- a row a frame, of a file of any length
+SELECT time, mfcc([power_to_db(mel, top_db => NULL)], n_mfcc => 13)[1] AS mfcc FROM read_mel('a.wav');
 ```"#,
     argument(
-        name = "mel_db",
-        description = "Mel spectra in decibels: a vector, or a list of vectors."
+        name = "samples",
+        description = "A list of numbers: mono sound, full scale -1 to 1; or a list of frames in decibels."
     ),
     argument(
         name = "n_mfcc",
-        description = "Number of coefficients, at most that of the mel bands. Default 20."
+        description = "Coefficients of a frame, from 1 to the number of mel bands. Default 20 (40 with `preset => 'torchaudio'`)."
     ),
     argument(
         name = "dct_type",
-        description = "Type of the discrete cosine transform: 1, 2 (default) or 3."
+        description = "The type of the cosine transform: 1, 2 (default) or 3."
     ),
     argument(
         name = "norm",
-        description = "`ortho` (orthonormal, default) or `none`, as `scipy.fft.dct`."
+        description = "`ortho` (orthonormal, default) or `none`. The filters' scale is `mel_norm` here."
     ),
     argument(
         name = "lifter",
-        description = "Above 0: coefficient k, counted from 1, is multiplied by `1 + lifter / 2 * sin(pi * k / lifter)`. Default 0."
+        description = "Coefficient k, from 1, is multiplied by `1 + lifter / 2 * sin(pi * k / lifter)`. Default 0: not at all."
     ),
-    related_udf(name = "power_to_db"),
-    related_udf(name = "mel_spectrogram")
+    argument(
+        name = "mel_norm",
+        description = "Scale of the triangular filters: `slaney` (default), `none` or `1`."
+    ),
+    argument(
+        name = "preset",
+        description = "`librosa` (default) or `torchaudio`, see `mel_spectrogram`. The others' spectrograms end in another logarithm."
+    ),
+    related_udf(name = "mel_spectrogram"),
+    related_udf(name = "power_to_db")
 )]
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct Mfcc {
+struct MfccFunction {
     signature: Signature,
 }
 
-impl ScalarUDFImpl for Mfcc {
+impl ScalarUDFImpl for MfccFunction {
     fn name(&self) -> &str {
         PARAMETERS.function
     }
@@ -89,12 +137,13 @@ impl ScalarUDFImpl for Mfcc {
     fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
         let mut types = PARAMETERS.coerce(arg_types)?;
         types[0] = match &types[0] {
-            vector if element_type(vector).is_some() => vector.clone(),
+            DataType::Null => vector_type(None),
+            samples if element_type(samples).is_some() => samples.clone(),
             frames => match frame_type(frames) {
                 Some(frame) => list_of(frame.clone()),
                 None => {
                     return plan_err!(
-                        "mfcc: mel_db must be a vector or a list of vectors, got {frames}"
+                        "mfcc: samples must be a vector or a list of vectors, got {frames}"
                     );
                 }
             },
@@ -107,29 +156,40 @@ impl ScalarUDFImpl for Mfcc {
     }
 
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
-        let settings = Settings::read(&PARAMETERS.at_planning(args.scalar_arguments))?;
-        let coefficients = vector_type(Some(settings.n_mfcc));
-        let data_type = match element_type(args.arg_fields[0].data_type()) {
-            Some(_) => coefficients,
-            None => list_of(coefficients),
-        };
-        Ok(Arc::new(Field::new(self.name(), data_type, true)))
+        let arguments = PARAMETERS.at_planning(args.scalar_arguments);
+        let n_mfcc = options(&arguments, preset(&arguments)?)?.n_mfcc;
+        if n_mfcc == 0 {
+            return plan_err!("mfcc: n_mfcc must be 1 or more, not 0");
+        }
+        let frames = FramesBuilder::data_type(n_mfcc);
+        Ok(Arc::new(Field::new(self.name(), frames, true)))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let settings = Settings::read(&PARAMETERS.of_scalar(&args.args))?;
-        let column = match &args.args[0] {
-            ColumnarValue::Array(column) => Arc::clone(column),
-            ColumnarValue::Scalar(value) => value.to_array()?,
-        };
-        let result = match frame_type(column.data_type()) {
-            None => settings.frames(&column)?,
-            Some(frame) => {
-                let column = cast(&column, &list_of(frame.clone()))?;
-                settings.spectrograms(column.as_list::<i32>())?
+        let arguments = PARAMETERS.of_scalar(&args.args);
+        let preset = preset(&arguments)?;
+        let options = options(&arguments, preset)?;
+        let sound = &args.args[0];
+        let coefficients = match element_type(&sound.data_type()) {
+            None => {
+                for (name, _) in MEL {
+                    if arguments.is_constant(name) {
+                        return exec_err!(
+                            "mfcc: {name} goes with samples; the list of frames given is a spectrogram already"
+                        );
+                    }
+                }
+                of_frames(sound, &options)?
+            }
+            Some(element) => {
+                let mel = mel_options_without_log(&arguments, preset)?;
+                match element {
+                    DataType::Float64 => of_samples::<Float64Type>(sound, &mel, &options)?,
+                    _ => of_samples::<Float32Type>(sound, &mel, &options)?,
+                }
             }
         };
-        result_of(&args.args, result)
+        result_of(&args.args, coefficients)
     }
 
     fn documentation(&self) -> Option<&Documentation> {
@@ -137,90 +197,101 @@ impl ScalarUDFImpl for Mfcc {
     }
 }
 
-/// The constant arguments, checked.
-struct Settings {
-    n_mfcc: usize,
-    kind: DctType,
-    ortho: bool,
-    lifter: f64,
-}
-
-impl Settings {
-    fn read(args: &Arguments) -> Result<Self> {
-        let n_mfcc = args.usize("n_mfcc")?.unwrap_or(20);
-        if n_mfcc == 0 {
-            return plan_err!("mfcc: n_mfcc must be 1 or more, not 0");
+/// The transform's arguments; [`Mfcc::new`] checks them.
+fn options(args: &Arguments, preset: Option<Preset>) -> Result<MfccOptions> {
+    let default = MfccOptions::default();
+    let n_mfcc = match preset {
+        None | Some(Preset::Librosa) => default.n_mfcc,
+        Some(Preset::Torchaudio) => 40,
+        Some(other) => {
+            return plan_err!(
+                "mfcc: preset '{}' ends in a logarithm of its own, not in decibels; use 'librosa' or 'torchaudio'",
+                other.name()
+            );
         }
-        let kind = match args.i64("dct_type")? {
-            None | Some(2) => DctType::Two,
-            Some(1) => DctType::One,
-            Some(3) => DctType::Three,
-            Some(other) => return plan_err!("mfcc: dct_type must be 1, 2 or 3, not {other}"),
-        };
-        let ortho = match args.str("norm")? {
+    };
+    Ok(MfccOptions {
+        n_mfcc: args.usize("n_mfcc")?.unwrap_or(n_mfcc),
+        dct_type: args.i64("dct_type")?.unwrap_or(default.dct_type),
+        ortho: match args.str("norm")? {
             None | Some("ortho") => true,
             Some("none") => false,
-            Some(other) => return plan_err!("mfcc: norm must be 'ortho' or 'none', not '{other}'"),
-        };
-        let lifter = args.f64("lifter")?.unwrap_or(0.0);
-        if !(lifter.is_finite() && lifter >= 0.0) {
-            return plan_err!("mfcc: lifter must be 0 or more, not {lifter}");
-        }
-        Ok(Self {
-            n_mfcc,
-            kind,
-            ortho,
-            lifter,
-        })
-    }
-
-    /// Row after row of coefficients' weights on the bands, with the lifter.
-    fn weights(&self, n_mels: usize) -> Result<Vec<f64>> {
-        let mut weights = matrix(self.kind, self.ortho, n_mels, self.n_mfcc)
-            .map_err(|e| plan_datafusion_err!("mfcc: {e}; mel_db has {n_mels} bands"))?;
-        if self.lifter > 0.0 {
-            for (k, row) in weights.chunks_exact_mut(n_mels).enumerate() {
-                let k = (k + 1) as f64;
-                let lift = 1.0 + self.lifter / 2.0 * (PI * k / self.lifter).sin();
-                row.iter_mut().for_each(|w| *w *= lift);
+            Some(other) => {
+                return plan_err!(
+                    "mfcc: norm '{other}' is not known; use 'ortho' or 'none' (the filters' scale is mel_norm)"
+                );
             }
-        }
-        Ok(weights)
-    }
+        },
+        lifter: args.f64("lifter")?.unwrap_or(default.lifter),
+    })
+}
 
-    fn frames(&self, column: &ArrayRef) -> Result<ArrayRef> {
-        let frames = Vectors::<Float64Type>::try_new(PARAMETERS.function, column)?;
-        let frames = frames.fill_missing(f64::NAN);
-        let mut out = VectorBuilder::new(PARAMETERS.function, Some(self.n_mfcc), frames.len());
-        // Frames of one column are of one length nearly always.
-        let (mut weights, mut n_mels) = (vec![], 0);
-        for i in 0..frames.len() {
-            let Some(frame) = frames.row(i) else {
-                out.append_null();
-                continue;
+fn of_samples<T>(
+    samples: &ColumnarValue,
+    mel: &MelOptions,
+    options: &MfccOptions,
+) -> Result<ArrayRef>
+where
+    T: ArrowPrimitiveType,
+    T::Native: FftNum + Float + AsPrimitive<f64>,
+{
+    let function = PARAMETERS.function;
+    let mfcc = transform(options, mel.n_mels)?;
+    let mut out = FramesBuilder::new(function, options.n_mfcc);
+    let (mut decibels, mut coefficients) = (Vec::new(), Vec::new());
+    each_spectrogram::<T>(function, samples, mel, |frames| match frames {
+        None => out.append_null(),
+        Some(frames) => {
+            decibels.clear();
+            decibels.extend(frames.iter().map(|&x| AsPrimitive::<f64>::as_(x)));
+            DECIBELS.convert(&mut decibels);
+            coefficients.clear();
+            for frame in decibels.chunks_exact(mel.n_mels) {
+                mfcc.transform(frame, &mut coefficients);
+            }
+            out.append(coefficients.iter().map(|&x| x as f32));
+        }
+    })?;
+    out.finish()
+}
+
+fn of_frames(spectrograms: &ColumnarValue, options: &MfccOptions) -> Result<ArrayRef> {
+    let function = PARAMETERS.function;
+    let column = match spectrograms {
+        ColumnarValue::Array(column) => Arc::clone(column),
+        ColumnarValue::Scalar(value) => value.to_array()?,
+    };
+    let lists = as_lists(function, &column)?;
+    let frames = Vectors::<Float64Type>::try_new(function, lists.values())?;
+    let frames = frames.fill_missing(f64::NAN);
+    let mut out = FramesBuilder::new(function, options.n_mfcc);
+    // The width is that of the frames, which a list type does not say.
+    let mut known: Option<(usize, Mfcc)> = None;
+    let mut coefficients = Vec::new();
+    for (i, bounds) in lists.value_offsets().windows(2).enumerate() {
+        if lists.is_null(i) {
+            out.append_null();
+            continue;
+        }
+        coefficients.clear();
+        for at in bounds[0] as usize..bounds[1] as usize {
+            let Some(frame) = frames.row(at) else {
+                return exec_err!("mfcc: a frame of the spectrogram is NULL; leave it out");
             };
-            if frame.is_empty() {
-                return exec_err!("mfcc: a frame of mel_db has no bands");
-            }
-            if frame.len() != n_mels {
-                (weights, n_mels) = (self.weights(frame.len())?, frame.len());
-            }
-            out.append_with(self.n_mfcc, |coefficients| {
-                for (out, row) in coefficients.iter_mut().zip(weights.chunks_exact(n_mels)) {
-                    let sum: f64 = row.iter().zip(frame).map(|(w, x)| w * x).sum();
-                    *out = sum as f32;
+            let mfcc = match &mut known {
+                Some((width, mfcc)) if *width == frame.len() => mfcc,
+                other => {
+                    let new = (frame.len(), transform(options, frame.len())?);
+                    &mut other.insert(new).1
                 }
-            })?;
+            };
+            mfcc.transform(frame, &mut coefficients);
         }
-        out.finish()
+        out.append(coefficients.iter().map(|&x| x as f32));
     }
+    out.finish()
+}
 
-    fn spectrograms(&self, column: &ListArray) -> Result<ArrayRef> {
-        Ok(Arc::new(ListArray::try_new(
-            Arc::new(Field::new_list_field(vector_type(Some(self.n_mfcc)), true)),
-            column.offsets().clone(),
-            self.frames(column.values())?,
-            column.nulls().cloned(),
-        )?))
-    }
+fn transform(options: &MfccOptions, n_mels: usize) -> Result<Mfcc> {
+    Mfcc::new(options, n_mels).map_err(|e| plan_datafusion_err!("mfcc: {e}"))
 }

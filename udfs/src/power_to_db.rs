@@ -1,4 +1,4 @@
-//! `power_to_db(…)`: power in decibels, of a number, a frame or a spectrogram.
+//! `power_to_db(power, …)`: power in decibels, of a number, a frame or a spectrogram.
 
 use arrow::datatypes::DataType;
 use datafusion::common::Result;
@@ -8,15 +8,30 @@ use datafusion::logical_expr::{
 };
 use datafusion_macros::user_doc;
 
+use crate::args::{Kind, Parameters};
 use crate::datafusion_doc;
-use crate::decibels::Quantity;
+use crate::decibels::ToDecibels;
+use crate::kernels::decibel::Decibels;
 
-const QUANTITY: Quantity = Quantity::Power;
+const FUNCTION: ToDecibels = ToDecibels {
+    parameters: Parameters {
+        function: "power_to_db",
+        required: 1,
+        list: &[
+            ("power", Kind::Any),
+            ("ref", Kind::Any),
+            ("amin", Kind::Number),
+            ("top_db", Kind::Number),
+        ],
+    },
+    amin: 1e-10,
+    convert: Decibels::convert,
+};
 
 /// The scalar function `power_to_db`.
 pub fn power_to_db() -> ScalarUDF {
     PowerToDb {
-        signature: QUANTITY.parameters().signature(Volatility::Immutable),
+        signature: FUNCTION.parameters.signature(Volatility::Immutable),
     }
     .into()
 }
@@ -26,8 +41,8 @@ pub fn power_to_db() -> ScalarUDF {
     description = "Power in decibels, as `librosa.power_to_db`: `10 log10(max(amin, power)) - 10 log10(max(amin, |ref|))`, \
 and nothing more than `top_db` below the largest value. Both a `ref` of `'max'` and `top_db` look at the value given: \
 a number, one frame (a vector), or a spectrogram (a list of frames, as `mel_spectrogram` gives it). librosa looks at the whole \
-file: where frames are rows, as in `read_mel`, give `top_db => NULL` and clip at the file's own maximum, or gather them first with \
-`array_agg(mel ORDER BY frame)`. NULL gives NULL; missing (NULL) and NaN elements stay so and do not count.",
+file: where frames are rows, as in `read_mel`, use `top_db => NULL` and clip at the file's own maximum, which a window function gives, \
+or gather them first with `array_agg(mel ORDER BY frame)`. NULL gives NULL; missing (NULL) and NaN elements stay so and do not count.",
     syntax_example = "power_to_db(power [, ref => 1.0, amin => 1e-10, top_db => 80.0])",
     sql_example = r#"```sql
 > SELECT power_to_db([1.0, 0.001, 0.0], ref => 'max') AS db;
@@ -36,6 +51,10 @@ file: where frames are rows, as in `read_mel`, give `top_db => NULL` and clip at
 +---------------------+
 | [0.0, -30.0, -80.0] |
 +---------------------+
+
+-- the whole file's ref and top_db, of frames in rows: the loudest frame is the second pass
+WITH f AS (SELECT frame, mel, max(array_max(mel)) OVER () AS loudest FROM read_mel('a.wav'))
+SELECT frame, power_to_db(array_concat(mel, [loudest]), ref => 'max')[1:array_length(mel)] AS db FROM f;
 ```"#,
     argument(
         name = "power",
@@ -63,7 +82,7 @@ struct PowerToDb {
 
 impl ScalarUDFImpl for PowerToDb {
     fn name(&self) -> &str {
-        QUANTITY.parameters().function
+        FUNCTION.parameters.function
     }
 
     fn signature(&self) -> &Signature {
@@ -71,15 +90,15 @@ impl ScalarUDFImpl for PowerToDb {
     }
 
     fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
-        QUANTITY.coerce(arg_types)
+        FUNCTION.coerce(arg_types)
     }
 
     fn return_type(&self, arg_types: &[DataType]) -> Result<DataType> {
-        Ok(QUANTITY.return_type(arg_types))
+        Ok(ToDecibels::return_type(arg_types))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        QUANTITY.invoke(&args.args)
+        FUNCTION.invoke(&args.args)
     }
 
     fn documentation(&self) -> Option<&Documentation> {

@@ -20,10 +20,6 @@ use datafusion::logical_expr::ColumnarValue;
 /// The field metadata in which an embedding column remembers the model that made it.
 pub const MODEL_METADATA: &str = "voxql.model";
 
-/// Field metadata of mel spectra: everything that they were made with
-/// ([`MelOptions::to_json`](crate::kernels::mel::MelOptions::to_json)).
-pub const MEL_METADATA: &str = "voxql.mel";
-
 /// Field metadata of sound: samples per second.
 pub const SAMPLE_RATE_METADATA: &str = "voxql.sample_rate";
 

@@ -10,9 +10,9 @@ use ::ort::logging::LogLevel;
 use ::ort::session::SessionInputValue;
 use ::ort::value::TensorRef;
 use datafusion::common::Result;
-use ndarray::{ArrayD, ArrayView2};
+use ndarray::{ArrayD, ArrayView2, ArrayView3};
 
-use super::{Network, failed_run, guard, library, threads};
+use super::{Network, SignalNetwork, failed_run, guard, library, threads};
 
 /// The loaded library. There is one per process.
 #[derive(Debug)]
@@ -130,6 +130,20 @@ impl Session {
     }
 }
 
+impl Session {
+    /// Runs the graph on inputs by name.
+    fn result(&self, values: Vec<(&str, SessionInputValue)>) -> Result<ArrayD<f32>> {
+        let failed = |e: &dyn std::fmt::Display| failed_run("onnxruntime", &self.path, e);
+        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = session.run(values).map_err(|e| failed(&e))?;
+        let Some(output) = result.get(&self.output) else {
+            return Err(failed(&format!("no output '{}'", self.output)));
+        };
+        let output = output.try_extract_array::<f32>().map_err(|e| failed(&e))?;
+        Ok(output.to_owned())
+    }
+}
+
 fn build(runtime: &Runtime, path: &Path) -> ::ort::Result<::ort::session::Session> {
     // Threads that spin while they wait for work would take the cores from the rest
     // of the query.
@@ -154,16 +168,25 @@ impl Network for Session {
             })
             .collect::<::ort::Result<Vec<_>>>()
             .map_err(|e| failed(&e))?;
-        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
-        let result = session.run(values).map_err(|e| failed(&e))?;
-        let Some(output) = result.get(&self.output) else {
-            return Err(failed(&format!("no output '{}'", self.output)));
-        };
-        let output = output.try_extract_array::<f32>().map_err(|e| failed(&e))?;
-        Ok(output.to_owned())
+        self.result(values)
     }
 
     fn concurrent_runs(&self) -> usize {
         1
+    }
+}
+
+impl SignalNetwork for Session {
+    fn takes(&self, _shape: [usize; 3]) -> bool {
+        true
+    }
+
+    fn run(&self, input: ArrayView3<f32>) -> Result<ArrayD<f32>> {
+        let failed = |e: &dyn std::fmt::Display| failed_run("onnxruntime", &self.path, e);
+        let [name] = self.inputs.as_slice() else {
+            return Err(failed(&"the graph must have one input"));
+        };
+        let tensor = TensorRef::from_array_view(input).map_err(|e| failed(&e))?;
+        self.result(vec![(name.as_str(), SessionInputValue::from(tensor))])
     }
 }

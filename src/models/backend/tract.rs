@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use datafusion::common::Result;
-use ndarray::{ArrayD, ArrayView2, Axis, s};
+use ndarray::{ArrayD, ArrayView2, ArrayView3, Axis, s};
 use tract_onnx::prelude::*;
 
-use super::{Network, failed_run, guard, threads};
+use super::{Network, SignalNetwork, failed_run, guard, threads};
 
 /// tract's version; the crate does not tell its own.
 pub const VERSION: &str = "0.23.9";
@@ -121,6 +121,49 @@ impl Network for Plan {
 
     fn concurrent_runs(&self) -> usize {
         threads()
+    }
+}
+
+/// One graph of floats, optimised for one shape.
+pub struct SignalPlan {
+    path: PathBuf,
+    plan: Arc<TypedRunnableModel>,
+    shape: [usize; 3],
+}
+
+impl SignalPlan {
+    pub fn open(path: &Path, shape: [usize; 3]) -> Result<Self, String> {
+        let load = || -> TractResult<Arc<TypedRunnableModel>> {
+            let mut model = tract_onnx::onnx().model_for_path(path)?;
+            model.set_input_fact(0, f32::fact(shape).into())?;
+            model.into_optimized()?.into_runnable()
+        };
+        Ok(Self {
+            path: path.to_path_buf(),
+            plan: load().map_err(|e| format!("{e:#}"))?,
+            shape,
+        })
+    }
+
+    fn try_run(&self, input: ArrayView3<f32>) -> TractResult<ArrayD<f32>> {
+        let result = self
+            .plan
+            .run(tvec!(Tensor::from(input.to_owned()).into()))?;
+        let output = result
+            .first()
+            .ok_or_else(|| TractError::msg("the graph has no output"))?;
+        Ok(output.to_plain_array_view::<f32>()?.to_owned())
+    }
+}
+
+impl SignalNetwork for SignalPlan {
+    fn takes(&self, shape: [usize; 3]) -> bool {
+        self.shape == shape
+    }
+
+    fn run(&self, input: ArrayView3<f32>) -> Result<ArrayD<f32>> {
+        guard(|| self.try_run(input).map_err(|e| format!("{e:#}")))
+            .map_err(|reason| failed_run("tract", &self.path, reason))
     }
 }
 

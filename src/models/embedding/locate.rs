@@ -1,4 +1,4 @@
-//! Where embedding models are: folders by path, and by name.
+//! Where models are: folders by path, and by name.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -22,6 +22,12 @@ pub struct Place {
 /// name looked for in the folders of `VOXQL_MODELS`, in `./models`, and in the cache
 /// of Hugging Face.
 pub fn find(name: &str) -> Result<Place> {
+    find_as(name, "embedding model", &["hashing"], HOW_TO_GET)
+}
+
+/// The same for models of another kind: `kind`, those that need no folder, and how to get one are for
+/// the message when there is none.
+pub fn find_as(name: &str, kind: &str, built_in: &[&str], how_to_get: &str) -> Result<Place> {
     let places = Places::of_process();
     let found = places.candidates(name);
     // A cache often holds a model without its ONNX graph: another place may have it.
@@ -31,11 +37,13 @@ pub fn find(name: &str) -> Result<Place> {
         .find(|place| has_graph(&place.path))
         .or(found.first());
     best.cloned().ok_or_else(|| {
-        let available: Vec<String> = places.list().into_iter().map(|place| place.name).collect();
+        let built_in = built_in.iter().map(|name| name.to_string());
+        let folders = places.list().into_iter().map(|place| place.name);
+        let available: Vec<String> = built_in.chain(folders).collect();
         plan_datafusion_err!(
-            "there is no embedding model '{name}'. Searched: {}. Available: {}. {HOW_TO_GET}",
+            "there is no {kind} '{name}'. Searched: {}. Available: {}. {how_to_get}",
             places.describe(),
-            [vec!["hashing".to_string()], available].concat().join(", ")
+            available.join(", ")
         )
     })
 }

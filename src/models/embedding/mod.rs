@@ -4,7 +4,7 @@ mod folder;
 #[cfg(test)]
 mod golden;
 mod hashing;
-mod locate;
+pub(in crate::models) mod locate;
 mod pooling;
 mod transformer;
 pub mod udf;

@@ -47,26 +47,8 @@ impl Decibels {
     ///
     /// `10 log10(max(amin, S)) - 10 log10(max(amin, |ref|))`
     pub fn convert(&self, powers: &mut [f64]) {
-        let reference = self.reference.of(powers);
-        self.convert_from(powers, reference);
-    }
-
-    /// The same for amplitudes, to which the reference and `amin` then also belong: what their
-    /// squares give with the squares of both.
-    pub fn convert_amplitudes(&self, amplitudes: &mut [f64]) {
-        amplitudes.iter_mut().for_each(|a| *a = a.abs());
-        let reference = self.reference.of(amplitudes);
-        amplitudes.iter_mut().for_each(|a| *a *= *a);
-        let squared = Decibels {
-            amin: self.amin * self.amin,
-            ..*self
-        };
-        squared.convert_from(amplitudes, reference * reference);
-    }
-
-    fn convert_from(&self, powers: &mut [f64], reference: f64) {
         let decibels = |power: f64| 10.0 * power.max(self.amin).log10();
-        let zero = decibels(reference);
+        let zero = decibels(self.level(powers));
         for power in powers.iter_mut().filter(|p| !p.is_nan()) {
             *power = decibels(*power) - zero;
         }
@@ -77,15 +59,27 @@ impl Decibels {
             }
         }
     }
-}
 
-impl Reference {
-    /// The level for these values.
-    fn of(self, values: &[f64]) -> f64 {
-        match self {
-            Self::Level(level) => level.abs(),
-            Self::Max => largest(values).abs(),
-            Self::Median => median(values).abs(),
+    /// The same of amplitudes: the decibels of their squares, `ref` and `amin` being amplitudes too.
+    pub fn convert_amplitudes(&self, amplitudes: &mut [f64]) {
+        let level = self.level(amplitudes);
+        for x in amplitudes.iter_mut() {
+            *x *= *x;
+        }
+        let squared = Self {
+            reference: Reference::Level(level * level),
+            amin: self.amin * self.amin,
+            top_db: self.top_db,
+        };
+        squared.convert(amplitudes);
+    }
+
+    /// What counts as 0 dB among `values`.
+    fn level(&self, values: &[f64]) -> f64 {
+        match self.reference {
+            Reference::Level(level) => level.abs(),
+            Reference::Max => largest(values).abs(),
+            Reference::Median => median(values).abs(),
         }
     }
 }
@@ -141,6 +135,25 @@ mod tests {
         };
         assert_eq!(convert(median, &[0.0, 10.0, 1000.0])[1], 0.0);
         assert_eq!(median.reference, Reference::Median);
+    }
+
+    #[test]
+    fn twenties() {
+        let amplitude = Decibels {
+            amin: 1e-5,
+            ..DEFAULT
+        };
+        let mut values = [1.0, -10.0, 0.0];
+        amplitude.convert_amplitudes(&mut values);
+        assert_eq!(values, [0.0, 20.0, -60.0]);
+        // The median of the amplitudes 1 and 3 is 2, whose square is not that of 1 and 9.
+        let median = Decibels {
+            reference: Reference::Median,
+            ..amplitude
+        };
+        let mut values = [1.0, 3.0];
+        median.convert_amplitudes(&mut values);
+        assert!((values[0] + 20.0 * 2f64.log10()).abs() < 1e-12);
     }
 
     #[test]

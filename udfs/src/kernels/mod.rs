@@ -1,13 +1,13 @@
 //! The mathematics: slices and matrices, nothing of DataFusion.
 
 pub mod brain;
-pub mod cosine_transform;
 pub mod decibel;
 pub mod design;
 pub mod dot;
 pub mod frame;
 pub mod hrf;
 pub mod mel;
+pub mod mfcc;
 pub mod motion_energy;
 pub mod mt19937;
 pub mod nearby;

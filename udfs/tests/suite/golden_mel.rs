@@ -1,26 +1,20 @@
-//! Mel spectrograms, filters and decibels against librosa's (golden/mel).
-
-use std::sync::Arc;
+//! Mel spectrograms, filters, decibels and MFCCs against librosa's and torchaudio's (golden/mel): all
+//! cases but those of `librosa.load`, which the reader of sound is tested against.
 
 use crate::common;
-use arrow::array::{ArrayRef, AsArray, ListArray, RecordBatch};
-use arrow::datatypes::Float32Type;
 use common::{Cases, assert_close, load_cases};
-use datafusion::prelude::SessionContext;
 use realfft::FftNum;
 use realfft::num_traits::{AsPrimitive, Float};
 use serde_json::Value;
 use voxql_udfs::kernels::decibel::{Decibels, Reference};
-use voxql_udfs::kernels::mel::{
-    MelOptions, MelSpectrogram, Norm, PadMode, Padding, Preset, largest,
-};
-use voxql_udfs::kernels::window::Window;
+use voxql_udfs::kernels::mel::{Log, MelOptions, MelSpectrogram, Norm, PadMode, Preset, Window};
+use voxql_udfs::kernels::mfcc::{Mfcc, MfccOptions};
 
 fn options(params: &Value) -> MelOptions {
-    options_on(MelOptions::default(), params)
+    with_params(MelOptions::default(), params)
 }
 
-fn options_on(mut options: MelOptions, params: &Value) -> MelOptions {
+fn with_params(mut options: MelOptions, params: &Value) -> MelOptions {
     for (name, value) in params.as_object().unwrap() {
         let number = || value.as_f64().unwrap();
         let count = || value.as_u64().unwrap() as usize;
@@ -36,12 +30,7 @@ fn options_on(mut options: MelOptions, params: &Value) -> MelOptions {
                     name => name.as_str().unwrap().parse().unwrap(),
                 }
             }
-            "center" => {
-                options.padding = match flag() {
-                    true => Padding::Center,
-                    false => Padding::None,
-                }
-            }
+            "center" => options.center = flag(),
             "pad_mode" => options.pad_mode = value.as_str().unwrap().parse::<PadMode>().unwrap(),
             "power" => options.power = number(),
             "n_mels" => options.n_mels = count(),
@@ -55,7 +44,7 @@ fn options_on(mut options: MelOptions, params: &Value) -> MelOptions {
                     name => name.as_str().unwrap().parse().unwrap(),
                 }
             }
-            "mel_scale" => options.htk = value == "htk",
+            "mel_scale" => options.htk = value != "slaney",
             "dtype" => (),
             other => panic!("parameter {other} is not known"),
         }
@@ -115,6 +104,7 @@ fn melspectrogram() {
             };
             assert_close(&got, &want, case);
         }
+        passed(case);
         tested += 1;
     }
     assert_eq!(tested, 32);
@@ -137,41 +127,58 @@ fn filters() {
             }
         }
         assert_eq!(got, want, "{}", case["id"]);
+        passed(case);
         tested += 1;
     }
     assert_eq!(tested, 6);
 }
 
+/// Each case's id is in the test's output.
+fn passed(case: &Value) {
+    println!("golden/mel {}", case["id"].as_str().unwrap());
+}
+
+/// The arguments of `power_to_db` and `amplitude_to_db`.
+fn decibels(params: &Value, amin: f64) -> Decibels {
+    Decibels {
+        reference: match params["ref"].as_str() {
+            Some("max") => Reference::Max,
+            Some("median") => Reference::Median,
+            _ => Reference::Level(params["ref"].as_f64().unwrap_or(1.0)),
+        },
+        amin: params["amin"].as_f64().unwrap_or(amin),
+        top_db: match params.get("top_db") {
+            None => Some(80.0),
+            Some(given) => given.as_f64(),
+        },
+    }
+}
+
 #[test]
-fn power_to_db() {
+fn to_decibels() {
     let Some(cases) = load_cases("mel") else {
         return;
     };
     let mut tested = 0;
-    for case in cases.of("power_to_db") {
-        let params = &case["params"];
-        let decibels = Decibels {
-            reference: match params["ref"].as_str() {
-                Some("max") => Reference::Max,
-                Some("median") => Reference::Median,
-                _ => Reference::Level(params["ref"].as_f64().unwrap()),
-            },
-            amin: params["amin"].as_f64().unwrap_or(1e-10),
-            top_db: match params.get("top_db") {
-                None => Some(80.0),
-                Some(given) => given.as_f64(),
-            },
-        };
-        let (_, mut values) = cases.array(&case["inputs"]["S"]);
-        decibels.convert(&mut values);
-        let (_, want) = cases.array(&case["outputs"]["dB"]);
-        assert_close(&values, &want, case);
-        tested += 1;
+    type Convert = fn(&Decibels, &mut [f64]);
+    for (function, amin, convert, input) in [
+        ("power_to_db", 1e-10, Decibels::convert as Convert, "S"),
+        ("amplitude_to_db", 1e-5, Decibels::convert_amplitudes, "A"),
+        ("torchaudio.AmplitudeToDB", 1e-10, Decibels::convert, "S"),
+    ] {
+        for case in cases.of(function) {
+            let (_, mut values) = cases.array(&case["inputs"][input]);
+            convert(&decibels(&case["params"], amin), &mut values);
+            let (_, want) = cases.array(&case["outputs"]["dB"]);
+            assert_close(&values, &want, case);
+            passed(case);
+            tested += 1;
+        }
     }
-    assert_eq!(tested, 17);
+    assert_eq!(tested, 17 + 4 + 1);
 }
 
-/// Not only librosa's: torchaudio's defaults are the preset, and what a case gives goes over them.
+/// torchaudio's defaults are a preset; a case's parameters go before it, as in SQL.
 #[test]
 fn torchaudio() {
     let Some(cases) = load_cases("mel") else {
@@ -179,30 +186,18 @@ fn torchaudio() {
     };
     let mut tested = 0;
     for case in cases.of("torchaudio.MelSpectrogram") {
-        let params = &case["params"];
-        let count = |name: &str| params[name].as_u64().map(|n| n as usize);
-        let preset = Preset::Torchaudio.options(count("n_fft"), count("win_length"));
-        let options = options_on(preset, params);
+        let options = with_params(Preset::Torchaudio.options(), &case["params"]);
         let samples = samples(&cases, &case["inputs"]);
         let (_, want) = cases.array(&case["outputs"]["S"]);
-        assert_close(&spectrogram::<f32>(&options, &samples, 1000), &want, case);
+        let got = spectrogram::<f32>(&options, &samples, 1000);
+        assert_close(&got, &want, case);
+        passed(case);
         tested += 1;
     }
-    for case in cases.of("torchaudio.AmplitudeToDB") {
-        let decibels = Decibels {
-            reference: Reference::Level(1.0),
-            amin: 1e-10,
-            top_db: case["params"]["top_db"].as_f64(),
-        };
-        let (_, mut values) = cases.array(&case["inputs"]["S"]);
-        decibels.convert(&mut values);
-        assert_close(&values, &cases.array(&case["outputs"]["dB"]).1, case);
-        tested += 1;
-    }
-    assert_eq!(tested, 4);
+    assert_eq!(tested, 3);
 }
 
-/// The magnitudes before the filters are `|librosa.stft|`.
+/// What comes before the filters.
 #[test]
 fn stft_magnitude() {
     let Some(cases) = load_cases("mel") else {
@@ -212,161 +207,94 @@ fn stft_magnitude() {
     for case in cases.of("stft_magnitude") {
         let options = MelOptions {
             power: 1.0,
-            n_mels: 1,
             ..options(&case["params"])
         };
-        let samples: Vec<f32> = samples(&cases, &case["inputs"])
-            .into_iter()
-            .map(|x| x as f32)
-            .collect();
-        let (shape, want) = cases.array(&case["outputs"]["A"]);
-        // The sound with its padding, a frame at a time.
-        let pad = vec![0.0; options.n_fft / 2];
-        let padded = [&pad[..], &samples, &pad].concat();
-        let whole = MelOptions {
-            padding: Padding::None,
-            ..options
-        };
-        let mut mel = MelSpectrogram::<f32>::new(&whole).unwrap();
-        let mut got = vec![0.0; want.len()];
+        let samples = samples(&cases, &case["inputs"]);
+        let samples: Vec<f32> = samples.iter().map(|&x| x as f32).collect();
+        let mut stft = MelSpectrogram::<f32>::without_filters(&options).unwrap();
         let mut frames = Vec::new();
-        for frame in 0..shape[1] {
-            let start = frame * whole.hop_length;
-            mel.push(&padded[start..start + whole.n_fft], &mut frames);
-            mel.finish(&mut frames).unwrap();
-            for (bin, magnitude) in mel.magnitudes().iter().enumerate() {
-                got[bin * shape[1] + frame] = f64::from(*magnitude);
-            }
-        }
+        stft.push(&samples, &mut frames);
+        stft.finish(&mut frames).unwrap();
+        let bins = options.n_fft / 2 + 1;
+        let got: Vec<f64> = (0..bins)
+            .flat_map(|bin| frames[bin..].iter().step_by(bins).map(|&x| f64::from(x)))
+            .collect();
+        let (_, want) = cases.array(&case["outputs"]["A"]);
         assert_close(&got, &want, case);
+        passed(case);
         tested += 1;
     }
     assert_eq!(tested, 1);
 }
 
 #[test]
-fn amplitude_to_db() {
+fn mfcc() {
     let Some(cases) = load_cases("mel") else {
         return;
     };
-    let mut tested = 0;
-    for case in cases.of("amplitude_to_db") {
-        let params = &case["params"];
-        let decibels = Decibels {
-            reference: match params["ref"].as_str() {
-                Some(_) => Reference::Max,
-                None => Reference::Level(params["ref"].as_f64().unwrap()),
-            },
-            amin: 1e-5,
-            top_db: match params.get("top_db") {
-                None => Some(80.0),
-                Some(given) => given.as_f64(),
-            },
-        };
-        let (_, mut values) = cases.array(&case["inputs"]["A"]);
-        decibels.convert_amplitudes(&mut values);
-        assert_close(&values, &cases.array(&case["outputs"]["dB"]).1, case);
-        tested += 1;
-    }
-    assert_eq!(tested, 4);
-}
-
-/// In SQL, from the sound on: what librosa's `mfcc` does in one call.
-#[tokio::test]
-async fn mfcc() {
-    let Some(cases) = load_cases("mel") else {
-        return;
-    };
-    let context = SessionContext::new();
-    voxql_udfs::register_all(&context);
     let mut tested = 0;
     for case in cases.of("mfcc") {
         let params = &case["params"];
-        let sound = samples(&cases, &case["inputs"]);
-        let sound = ListArray::from_iter_primitive::<Float32Type, _, _>([Some(
-            sound.iter().map(|&x| Some(x as f32)),
-        )]);
-        let batch = RecordBatch::try_from_iter([("samples", Arc::new(sound) as ArrayRef)]).unwrap();
-        context.deregister_table("sound").unwrap();
-        context.register_batch("sound", batch).unwrap();
-        let sql = format!(
-            "SELECT mfcc(power_to_db(mel_spectrogram(samples)), {}, {}, '{}', {}) FROM sound",
-            params["n_mfcc"].as_u64().unwrap_or(20),
-            params["dct_type"].as_u64().unwrap_or(2),
-            match params.get("norm") {
-                Some(Value::Null) => "none",
-                _ => "ortho",
-            },
-            params["lifter"].as_u64().unwrap_or(0),
-        );
-        let batches = context.sql(&sql).await.unwrap().collect().await.unwrap();
-        let frames = batches[0].column(0).as_list::<i32>().value(0);
-        let frames = frames.as_fixed_size_list();
-        let n_mfcc = frames.value_length() as usize;
-        let values = frames.values().as_primitive::<Float32Type>().values();
-        let got: Vec<f64> = (0..n_mfcc)
-            .flat_map(|k| values.iter().skip(k).step_by(n_mfcc))
-            .map(|&v| f64::from(v))
+        let mel = MelOptions {
+            sample_rate: params["sr"].as_f64().unwrap(),
+            ..Default::default()
+        };
+        let options = MfccOptions {
+            n_mfcc: params["n_mfcc"].as_u64().unwrap_or(20) as usize,
+            dct_type: params["dct_type"].as_i64().unwrap_or(2),
+            ortho: params.get("norm").is_none_or(|norm| norm == "ortho"),
+            lifter: params["lifter"].as_f64().unwrap_or(0.0),
+        };
+        let samples = samples(&cases, &case["inputs"]);
+        // Bands by frames.
+        let mut db = spectrogram::<f32>(&mel, &samples, samples.len());
+        decibels(&serde_json::json!({}), 1e-10).convert(&mut db);
+        let count = db.len() / mel.n_mels;
+        let transform = Mfcc::new(&options, mel.n_mels).unwrap();
+        let mut frames = Vec::new();
+        for i in 0..count {
+            let frame: Vec<f64> = db[i..].iter().step_by(count).copied().collect();
+            transform.transform(&frame, &mut frames);
+        }
+        let n = options.n_mfcc;
+        let got: Vec<f64> = (0..n)
+            .flat_map(|k| frames[k..].iter().step_by(n).copied())
             .collect();
-        assert_close(&got, &cases.array(&case["outputs"]["C"]).1, case);
+        let (_, want) = cases.array(&case["outputs"]["C"]);
+        assert_close(&got, &want, case);
+        passed(case);
         tested += 1;
     }
     assert_eq!(tested, 5);
 }
 
-/// What other systems make of a sound (`tests/data/make_mel_presets.py`).
+/// The presets that have no golden cases, against numpy (`tests/data/mel/make.py`), to the seven digits
+/// that are kept.
 #[test]
 fn presets() {
-    let json = include_str!("../data/mel_presets.json");
-    let references: Value = serde_json::from_str(json).unwrap();
-    let sound: Vec<f64> = (0..3000)
-        .map(|i| {
-            let (i, tau) = (f64::from(i), std::f64::consts::TAU);
-            let tone = 0.5 * (tau * 220.0 * i / 16000.0).sin();
-            tone + 0.25 * (tau * (300.0 + 0.2 * i) * i / 16000.0).sin()
-        })
-        .collect();
-    for name in ["hifigan", "whisper"] {
-        let options = name.parse::<Preset>().unwrap().options(None, None);
-        let want = references[name].as_array().unwrap().iter();
-        let want: Vec<f64> = want
-            .flat_map(|frame| frame.as_array().unwrap())
-            .map(|v| v.as_f64().unwrap())
-            .collect();
-        assert_eq!(options.frames(sound.len() as u64), want.len() as u64 / 80);
-        for piece in [sound.len(), 700, 97] {
-            // In single precision the logarithm of a soft band is less certain.
-            let double = preset_frames::<f64>(&options, &sound, piece);
-            let single = preset_frames::<f32>(&options, &sound, piece);
-            assert_eq!((double.len(), single.len()), (want.len(), want.len()));
-            for (at, want) in want.iter().enumerate() {
-                let (double, single) = (double[at], single[at]);
-                assert!(
-                    (double - want).abs() < 2e-5,
-                    "{name} {at}: {double}, not {want}"
-                );
-                assert!(
-                    (single - want).abs() < 2e-3,
-                    "{name} {at}: {single}, not {want}"
-                );
-            }
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../tests/data/mel/presets.json"
+    );
+    let text = std::fs::read_to_string(path).unwrap();
+    let cases: Value = serde_json::from_str(&text).unwrap();
+    for preset in [Preset::HifiGan, Preset::Whisper] {
+        let case = &cases[preset.name()];
+        let numbers = |key: &str| -> Vec<f64> {
+            let values = case[key].as_array().unwrap();
+            values.iter().map(|x| x.as_f64().unwrap()).collect()
+        };
+        let options = preset.options();
+        assert_eq!(options.sample_rate, case["sample_rate"].as_f64().unwrap());
+        let mut mel = MelSpectrogram::<f64>::new(&options).unwrap();
+        let mut got = Vec::new();
+        mel.push(&numbers("samples"), &mut got);
+        mel.finish(&mut got).unwrap();
+        assert_eq!(got.len() as u64, 80 * case["frames"].as_u64().unwrap());
+        let peak = Log::peak(&got, 0.0);
+        options.log.apply(&mut got, options.log_floor, peak);
+        for (g, w) in got.iter().zip(numbers("mel")) {
+            assert!((g - w).abs() < 6e-6, "{}: {g}, not {w}", preset.name());
         }
     }
-}
-
-/// Finished frames, one after the other.
-fn preset_frames<T>(options: &MelOptions, sound: &[f64], piece: usize) -> Vec<f64>
-where
-    T: FftNum + Float + AsPrimitive<f64>,
-{
-    let sound: Vec<T> = sound.iter().map(|&x| T::from_f64(x).unwrap()).collect();
-    let mut mel = MelSpectrogram::<T>::new(options).unwrap();
-    let mut frames = Vec::new();
-    for piece in sound.chunks(piece) {
-        mel.push(piece, &mut frames);
-    }
-    mel.finish(&mut frames).unwrap();
-    let most = largest(&frames, T::neg_infinity());
-    options.compression.finish(&mut frames, most);
-    frames.into_iter().map(|v| v.as_()).collect()
 }

@@ -1,6 +1,45 @@
-//! The bank of triangular filters, with librosa's weights.
+//! The bank of triangular filters.
 
-use super::options::{MelOptions, Norm};
+use std::str::FromStr;
+
+use super::MelOptions;
+
+/// How each triangular filter is scaled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Norm {
+    /// To equal area: by 2 over its width in Hz (default).
+    Slaney,
+    /// Not at all: peaks of 1.
+    None,
+    /// To a sum of 1.
+    L1,
+}
+
+impl Norm {
+    /// The name in SQL.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Slaney => "slaney",
+            Self::None => "none",
+            Self::L1 => "1",
+        }
+    }
+}
+
+impl FromStr for Norm {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.trim().to_ascii_lowercase().as_str() {
+            "slaney" => Ok(Self::Slaney),
+            "none" => Ok(Self::None),
+            "1" => Ok(Self::L1),
+            _ => Err(format!(
+                "norm '{text}' is not known; use 'slaney', 'none' or '1'"
+            )),
+        }
+    }
+}
 
 impl MelOptions {
     /// The filter bank: for each band its first FFT bin and its weights from there on.
@@ -96,4 +135,24 @@ impl MelOptions {
 /// Above 1,000 Hz Slaney's scale is logarithmic: 27 mels to a factor of 6.4.
 fn slaney_step() -> f64 {
     6.4f64.ln() / 27.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bands_without_a_bin() {
+        assert_eq!(MelOptions::default().warning(), None);
+        let beyond = MelOptions {
+            fmax: Some(1e300),
+            ..MelOptions::default()
+        };
+        assert!(beyond.warning().unwrap().contains("above 11025 Hz"));
+        let narrow = MelOptions {
+            n_fft: 256,
+            ..MelOptions::default()
+        };
+        assert!(narrow.warning().unwrap().contains("of 128 mel bands"));
+    }
 }
