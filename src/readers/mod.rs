@@ -39,6 +39,7 @@ pub mod scan;
 pub mod subtitles;
 #[cfg(test)]
 mod testing;
+pub mod textgrid;
 mod trouble;
 mod tsv;
 mod values;
@@ -67,6 +68,7 @@ pub fn formats() -> Vec<Arc<dyn Format>> {
         Arc::new(events::Events),
         Arc::new(confounds::Confounds),
         Arc::new(subtitles::Subtitles),
+        Arc::new(textgrid::TextGrid),
         Arc::new(video::Video),
     ]
 }

@@ -23,11 +23,9 @@ use voxql_udfs::args::{Kind, Parameters};
 use voxql_udfs::frames::{as_lists, frame_type, list_of};
 use voxql_udfs::kernels::mel::Preset;
 use voxql_udfs::mel_options::MEL_METADATA;
-use voxql_udfs::vectors::{Vectors, element_type, vector_type};
+use voxql_udfs::vectors::{SAMPLE_RATE_METADATA, Vectors, element_type, vector_type};
 
 use super::Vocoder;
-
-/// The field metadata in which a column of sound remembers its samples per second.
 
 const PARAMETERS: Parameters = Parameters {
     function: "vocode",
