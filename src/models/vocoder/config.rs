@@ -241,7 +241,9 @@ mod tests {
         assert!(odd("ln(max(x, 1e-5))", "db").contains("log is \"db\"; it must be 'ln(max"));
         assert!(odd("reflect,", "zeros,").contains("pad is \"zeros"));
         assert!(odd("\"mel_scale\": \"slaney\"", "\"mel_scale\": 1").contains("mel_scale is 1"));
-        assert!(odd("\"n_mels\": 80", "\"n_mels\": 0").contains("config.json: n_mels must be from 1"));
+        assert!(
+            odd("\"n_mels\": 80", "\"n_mels\": 0").contains("config.json: n_mels must be from 1")
+        );
         assert!(odd("256", "1e99").contains("hop_length is 1e+99"));
     }
 }
