@@ -185,6 +185,14 @@ impl AggregateUDFImpl for Vocode {
         AggregateOrderSensitivity::Beneficial
     }
 
+    /// It is the same aggregate whether or not the rows come in order.
+    fn with_beneficial_ordering(
+        self: Arc<Self>,
+        _is_ordered: bool,
+    ) -> Result<Option<Arc<dyn AggregateUDFImpl>>> {
+        Ok(Some(self))
+    }
+
     fn documentation(&self) -> Option<&Documentation> {
         self.doc()
     }

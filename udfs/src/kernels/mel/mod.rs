@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! samples -> padding -> frames x window -> |FFT|^power -> triangular filters -> logarithm
-//!            [padding]  [window]           [stream]       [filters]             [log]
+//!            [padding]  [window]           [spectrum]     [filters]             [log]
 //! ```
 //!
 //! [`options`] has what may be chosen, [`preset`] the choices that systems have made.
@@ -12,6 +12,7 @@ pub mod log;
 pub mod options;
 pub mod padding;
 pub mod preset;
+pub mod spectrum;
 pub mod stream;
 
 pub use super::window::Window;

@@ -4,13 +4,11 @@
 //! times a window, `|FFT|^power`, times triangular filters. Feeding the samples in pieces
 //! gives the same frames as feeding them at once.
 
-use std::sync::Arc;
-
-use realfft::num_complex::Complex;
+use realfft::FftNum;
 use realfft::num_traits::Float;
-use realfft::{FftNum, RealFftPlanner, RealToComplex};
 
 use super::MelOptions;
+use super::spectrum::Spectrum;
 
 /// Turns samples into mel frames: [`push`](Self::push) them in pieces of any size, then
 /// [`finish`](Self::finish). After that it is ready for the next signal.
@@ -21,11 +19,11 @@ pub struct MelSpectrogram<T: FftNum> {
     options: MelOptions,
     window: Vec<T>,
     filters: Vec<(usize, Vec<T>)>,
-    fft: Arc<dyn RealToComplex<T>>,
-    frame: Vec<T>,
-    spectrum: Vec<Complex<T>>,
-    scratch: Vec<Complex<T>>,
+    spectrum: Spectrum<T>,
+    /// Of the bins, and zeros behind them.
     magnitude: Vec<T>,
+    /// The number of bins that the filters look at.
+    bins: usize,
     epsilon: T,
     /// The padded signal, from somewhere before the next frame on.
     buffer: Vec<T>,
@@ -66,20 +64,25 @@ impl<T: FftNum + Float> MelSpectrogram<T> {
         for (slot, weight) in window[before..].iter_mut().zip(weights) {
             *slot = real(weight);
         }
-        let filters = filters.into_iter().map(|(first, weights)| {
-            let weights = weights.into_iter().map(|w| real(f64::from(w))).collect();
-            (first, weights)
-        });
-        let fft = RealFftPlanner::new().plan_fft_forward(n_fft);
+        // Filled up with zeros to whole lanes, over zeros behind the last bin.
+        let filters: Vec<(usize, Vec<T>)> = filters
+            .into_iter()
+            .map(|(first, weights)| {
+                let whole = weights.len().next_multiple_of(LANES);
+                let mut lanes: Vec<T> = weights.into_iter().map(|w| real(f64::from(w))).collect();
+                lanes.resize(whole, T::zero());
+                (first, lanes)
+            })
+            .collect();
+        let ends = filters.iter().map(|(first, weights)| first + weights.len());
+        let bins = (n_fft / 2 + 1).min(ends.max().unwrap_or(0));
         Ok(Self {
             window,
-            filters: filters.collect(),
+            filters,
+            bins,
             epsilon: real(options.epsilon),
-            frame: fft.make_input_vec(),
-            spectrum: fft.make_output_vec(),
-            scratch: fft.make_scratch_vec(),
-            magnitude: vec![T::zero(); n_fft / 2 + 1],
-            fft,
+            spectrum: Spectrum::new(n_fft),
+            magnitude: vec![T::zero(); n_fft / 2 + 1 + LANES],
             buffer: Vec::new(),
             next: 0,
             started: false,
@@ -196,43 +199,41 @@ impl<T: FftNum + Float> MelSpectrogram<T> {
     }
 
     fn emit_frame(&mut self, frames: &mut Vec<T>) {
-        let signal = &self.buffer[self.next..];
-        for ((slot, &x), &w) in self.frame.iter_mut().zip(signal).zip(&self.window) {
-            *slot = x * w;
-        }
-        self.fft
-            .process_with_scratch(&mut self.frame, &mut self.spectrum, &mut self.scratch)
-            .expect("the buffers were made by the plan");
-        let squares = self.magnitude.iter_mut().zip(&self.spectrum);
+        let signal = &self.buffer[self.next..self.next + self.window.len()];
+        let values = &mut self.magnitude[..self.bins];
+        self.spectrum.squares(signal, &self.window, values);
         let (power, epsilon) = (self.options.power, self.epsilon);
-        if power == 2.0 {
-            squares.for_each(|(m, c)| *m = c.norm_sqr() + epsilon);
-        } else if power == 1.0 {
-            squares.for_each(|(m, c)| *m = (c.norm_sqr() + epsilon).sqrt());
-        } else {
+        if power == 1.0 {
+            values.iter_mut().for_each(|x| *x = (*x + epsilon).sqrt());
+        } else if power != 2.0 {
             let half = T::from_f64(power / 2.0).unwrap_or_else(T::nan);
-            squares.for_each(|(m, c)| *m = (c.norm_sqr() + epsilon).powf(half));
+            values
+                .iter_mut()
+                .for_each(|x| *x = (*x + epsilon).powf(half));
+        } else if epsilon != T::zero() {
+            values.iter_mut().for_each(|x| *x = *x + epsilon);
         }
-        for (first, weights) in &self.filters {
-            frames.push(dot(weights, &self.magnitude[*first..]));
-        }
+        let magnitude = &self.magnitude;
+        frames.extend(
+            self.filters
+                .iter()
+                .map(|(first, weights)| dot(weights, &magnitude[*first..])),
+        );
     }
 }
 
-/// The dot product over the shorter length, in eight sums that the compiler can keep in
-/// one register.
+/// Sums that the compiler can keep in one register.
+const LANES: usize = 4;
+
+/// The dot product with `a`, whose length is a multiple of [`LANES`].
 fn dot<T: Float>(a: &[T], b: &[T]) -> T {
-    let n = a.len().min(b.len());
-    let (a, b) = (a[..n].chunks_exact(8), b[..n].chunks_exact(8));
-    let rest = a.remainder().iter().zip(b.remainder());
-    let rest = rest.fold(T::zero(), |sum, (&x, &y)| sum + x * y);
-    let mut sums = [T::zero(); 8];
-    for (x, y) in a.zip(b) {
-        for i in 0..8 {
+    let mut sums = [T::zero(); LANES];
+    for (x, y) in a.chunks_exact(LANES).zip(b.chunks_exact(LANES)) {
+        for i in 0..LANES {
             sums[i] = sums[i] + x[i] * y[i];
         }
     }
-    sums.into_iter().fold(rest, |sum, s| sum + s)
+    (sums[0] + sums[1]) + (sums[2] + sums[3])
 }
 
 #[cfg(test)]
