@@ -234,26 +234,38 @@ fn below_black(colour: &Colour, frame: &Frame, rgb: &mut [u8]) {
     let down = usize::from(frame.chroma_format == ChromaFormat::Yuv420);
     let chroma_width = frame.chroma_width() as usize;
     for (row, line) in frame.y.chunks_exact(width * bytes).enumerate() {
-        // A pass over whole lines is much faster, and most have none.
-        let is_below = match bytes {
-            1 => line.iter().any(|&y| y < 16),
-            // Little-endian: below 64 the high byte is 0.
-            _ => line.chunks_exact(2).any(|y| y[1] == 0 && y[0] < 64),
-        };
-        if !is_below {
-            continue;
-        }
-        for x in 0..width {
-            let y = f64::from(frame.sample(&frame.y, row * width + x)) / scale;
-            if y < 16.0 {
-                let at = (row >> down) * chroma_width + x / 2;
-                let cb = f64::from(frame.sample(&frame.u, at)) / scale;
-                let cr = f64::from(frame.sample(&frame.v, at)) / scale;
-                let pixel = 3 * (row * width + x);
-                rgb[pixel..pixel + 3].copy_from_slice(&colour.rgb(y, cb, cr));
+        for (run, lumas) in line.chunks(RUN * bytes).enumerate() {
+            let least = match bytes {
+                1 => lumas.iter().fold(u8::MAX, |least, &y| least.min(y)).into(),
+                _ => least_of_16_bits(lumas) / 4,
+            };
+            // Most runs have none, and the least is found by SIMD.
+            if least >= 16 {
+                continue;
+            }
+            for x in run * RUN..(run * RUN + RUN).min(width) {
+                let y = f64::from(frame.sample(&frame.y, row * width + x)) / scale;
+                if y < 16.0 {
+                    let at = (row >> down) * chroma_width + x / 2;
+                    let cb = f64::from(frame.sample(&frame.u, at)) / scale;
+                    let cr = f64::from(frame.sample(&frame.v, at)) / scale;
+                    let pixel = 3 * (row * width + x);
+                    rgb[pixel..pixel + 3].copy_from_slice(&colour.rgb(y, cb, cr));
+                }
             }
         }
     }
+}
+
+/// Pixels that are looked at together.
+const RUN: usize = 32;
+
+fn least_of_16_bits(bytes: &[u8]) -> u16 {
+    bytes
+        .as_chunks()
+        .0
+        .iter()
+        .fold(u16::MAX, |least, &y| least.min(u16::from_le_bytes(y)))
 }
 
 fn planar<'a, T: Copy + std::fmt::Debug>(
