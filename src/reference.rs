@@ -13,12 +13,13 @@ use crate::readers::call::usage;
 use crate::readers::format::{BidsUse, Format, ParameterKind};
 
 /// The sections of functions, in the order of the reference.
-const SECTIONS: [&str; 8] = [
+const SECTIONS: [&str; 9] = [
     "Time Functions",
     "Vector Functions",
     "Response Functions",
     "Signal Functions",
     "Audio Functions",
+    "Video Functions",
     "Text Functions",
     "Brain Functions",
     "Search Functions",

@@ -63,7 +63,6 @@ impl Batches {
                     decoder: pictures.start().map_err(fail)?,
                     painter: Painter::new(colour, turns, width, height, wanted.look),
                     painted: None,
-                    picture: Vec::new(),
                 });
             }
         }
@@ -105,6 +104,7 @@ impl Batches {
             return exec_err!("read_video: column frame was not planned");
         };
         let mut values = Vec::with_capacity((to - from) * frames.length as usize);
+        frames.painted = None;
         for row in from..to {
             let sample = self.rows.sample(row);
             if let Err(message) = frames.append(sample, &mut values) {
@@ -150,21 +150,23 @@ struct Frames {
     length: i32,
     decoder: Decoder,
     painter: Painter,
-    /// The sample that `picture` shows.
-    painted: Option<usize>,
-    picture: Vec<f32>,
+    /// The sample that was painted last, and where in the batch.
+    painted: Option<(usize, usize)>,
 }
 
 impl Frames {
     fn append(&mut self, sample: usize, values: &mut Vec<f32>) -> Result<(), String> {
-        if self.painted != Some(sample) {
-            self.painted = None;
-            self.picture.clear();
-            let picture = self.decoder.picture(sample)?;
-            self.painter.paint(picture, &mut self.picture)?;
-            self.painted = Some(sample);
+        match self.painted {
+            Some((painted, at)) if painted == sample => {
+                values.extend_from_within(at..at + self.length as usize);
+            }
+            _ => {
+                let at = values.len();
+                let picture = self.decoder.picture(sample)?;
+                self.painter.paint(picture, values)?;
+                self.painted = Some((sample, at));
+            }
         }
-        values.extend_from_slice(&self.picture);
         Ok(())
     }
 }

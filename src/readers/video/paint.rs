@@ -46,8 +46,6 @@ pub struct Painter {
     grey: Vec<u8>,
     across: Vec<u8>,
     resized: Vec<u8>,
-    /// b/255 for every byte b.
-    unit: [f32; 256],
 }
 
 impl Painter {
@@ -65,7 +63,6 @@ impl Painter {
             grey: Vec::new(),
             across: Vec::new(),
             resized: Vec::new(),
-            unit: std::array::from_fn(|b| b as f32 / 255.0),
         }
     }
 
@@ -106,8 +103,8 @@ impl Painter {
         }
         let (width, height) = (width as usize, height as usize);
         match self.look.is_grey {
-            true => turn::<1>(bytes, width, height, self.turns, &self.unit, out),
-            false => turn::<3>(bytes, width, height, self.turns, &self.unit, out),
+            true => turn::<1>(bytes, width, height, self.turns, out),
+            false => turn::<3>(bytes, width, height, self.turns, out),
         }
         Ok(())
     }
@@ -162,24 +159,16 @@ fn pass<P: PixelTrait + InnerPixel>(
         .map_err(|e| fail(&e))
 }
 
+/// A byte as a number from 0 to 1. (A table would keep the compiler from SIMD.)
+fn unit(byte: u8) -> f32 {
+    f32::from(byte) / 255.0
+}
+
 /// Appends a stored picture of `w` × `h` pixels of `N` bytes, turned clockwise, as numbers.
-fn turn<const N: usize>(
-    picture: &[u8],
-    w: usize,
-    h: usize,
-    turns: u8,
-    unit: &[f32; 256],
-    out: &mut Vec<f32>,
-) {
+fn turn<const N: usize>(picture: &[u8], w: usize, h: usize, turns: u8, out: &mut Vec<f32>) {
     match turns {
-        0 => out.extend(picture.iter().map(|&b| unit[b as usize])),
-        2 => out.extend(
-            picture
-                .chunks_exact(N)
-                .rev()
-                .flatten()
-                .map(|&b| unit[b as usize]),
-        ),
+        0 => out.extend(picture.iter().map(|&b| unit(b))),
+        2 => out.extend(picture.chunks_exact(N).rev().flatten().map(|&b| unit(b))),
         turns => {
             // Row y of the result is a column of the stored picture.
             for y in 0..w {
@@ -189,7 +178,7 @@ fn turn<const N: usize>(
                         _ => (w - 1 - y, x),
                     };
                     let at = N * (sy * w + sx);
-                    out.extend(picture[at..at + N].iter().map(|&b| unit[b as usize]));
+                    out.extend(picture[at..at + N].iter().map(|&b| unit(b)));
                 }
             }
         }
@@ -245,26 +234,38 @@ fn below_black(colour: &Colour, frame: &Frame, rgb: &mut [u8]) {
     let down = usize::from(frame.chroma_format == ChromaFormat::Yuv420);
     let chroma_width = frame.chroma_width() as usize;
     for (row, line) in frame.y.chunks_exact(width * bytes).enumerate() {
-        // A pass over whole lines is much faster, and most have none.
-        let is_below = match bytes {
-            1 => line.iter().any(|&y| y < 16),
-            // Little-endian: below 64 the high byte is 0.
-            _ => line.chunks_exact(2).any(|y| y[1] == 0 && y[0] < 64),
-        };
-        if !is_below {
-            continue;
-        }
-        for x in 0..width {
-            let y = f64::from(frame.sample(&frame.y, row * width + x)) / scale;
-            if y < 16.0 {
-                let at = (row >> down) * chroma_width + x / 2;
-                let cb = f64::from(frame.sample(&frame.u, at)) / scale;
-                let cr = f64::from(frame.sample(&frame.v, at)) / scale;
-                let pixel = 3 * (row * width + x);
-                rgb[pixel..pixel + 3].copy_from_slice(&colour.rgb(y, cb, cr));
+        for (run, lumas) in line.chunks(RUN * bytes).enumerate() {
+            let least = match bytes {
+                1 => lumas.iter().fold(u8::MAX, |least, &y| least.min(y)).into(),
+                _ => least_of_16_bits(lumas) / 4,
+            };
+            // Most runs have none, and the least is found by SIMD.
+            if least >= 16 {
+                continue;
+            }
+            for x in run * RUN..(run * RUN + RUN).min(width) {
+                let y = f64::from(frame.sample(&frame.y, row * width + x)) / scale;
+                if y < 16.0 {
+                    let at = (row >> down) * chroma_width + x / 2;
+                    let cb = f64::from(frame.sample(&frame.u, at)) / scale;
+                    let cr = f64::from(frame.sample(&frame.v, at)) / scale;
+                    let pixel = 3 * (row * width + x);
+                    rgb[pixel..pixel + 3].copy_from_slice(&colour.rgb(y, cb, cr));
+                }
             }
         }
     }
+}
+
+/// Pixels that are looked at together.
+const RUN: usize = 32;
+
+fn least_of_16_bits(bytes: &[u8]) -> u16 {
+    bytes
+        .as_chunks()
+        .0
+        .iter()
+        .fold(u16::MAX, |least, &y| least.min(u16::from_le_bytes(y)))
 }
 
 fn planar<'a, T: Copy + std::fmt::Debug>(
