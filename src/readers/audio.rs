@@ -23,7 +23,7 @@ use super::format::{
     BatchIterator, Description, FileScan, Format, Options, Parameter, ParameterKind,
 };
 pub(super) use movie::heard;
-pub(super) use mp4_codecs::mp4_parameters;
+pub(super) use mp4_codecs::configured_as;
 use options::{CHANNEL, SAMPLE_RATE, STREAM, WaveformOptions};
 pub(super) use packets::choose;
 use rows::{Chunks, Cuts};

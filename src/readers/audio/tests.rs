@@ -15,6 +15,7 @@ use super::*;
 use crate::readers::format::Value;
 use crate::readers::testing::{error, file, here, project, read, scan, shared};
 
+mod damage;
 mod formats;
 mod ranges;
 
