@@ -23,7 +23,7 @@ use super::format::{
 };
 pub use decode::SAMPLE_RATES;
 pub(super) use movie::heard;
-pub(super) use mp4_codecs::mp4_parameters;
+pub(super) use mp4_codecs::configured_as;
 use options::{CHANNEL, SAMPLE_RATE, STREAM, WaveformOptions};
 pub(super) use packets::choose;
 use rows::{Chunks, Cuts};

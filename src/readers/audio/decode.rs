@@ -263,6 +263,9 @@ impl Decoder {
 
     /// Appends what is heard of the samples decoded last.
     fn give(&mut self, frames: usize, channels: usize, out: &mut Vec<f32>) -> Result<()> {
+        if frames == 0 {
+            return Ok(()); // and no channels
+        }
         let within = |edge: u64| (edge.saturating_sub(self.position).min(frames as u64)) as usize;
         let heard = within(self.heard.start)..within(self.heard.end);
         self.position += frames as u64;

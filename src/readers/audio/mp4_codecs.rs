@@ -54,15 +54,34 @@ pub struct Configured {
     /// `mp3`, where the description says only that it is of MPEG's.
     pub codec: Option<String>,
     pub sample_rate: Option<i32>,
+    pub channels: Option<i32>,
 }
 
-/// See [`Configured`]; None for a track that is not configured, or damaged.
-pub fn mp4_parameters(track: &Track) -> Option<Configured> {
-    let parameters = parameters(track).ok()?;
-    Some(Configured {
-        codec: (parameters.codec == CODEC_ID_MP3).then(|| "mp3".to_owned()),
-        sample_rate: parameters.sample_rate.and_then(|n| n.try_into().ok()),
-    })
+/// See [`Configured`]; nothing for a track that is not configured, or damaged.
+pub fn configured_as(track: &Track) -> Configured {
+    let parameters = parameters(track).ok();
+    let stream = match &track.codec {
+        b"mp4a" => elementary_stream(track).ok().and_then(decoder_config),
+        _ => None,
+    };
+    // ISO/IEC 14496-3, 1.6.3.5; 0 is said elsewhere.
+    let channels = match stream {
+        Some((0x40, [_, second, ..])) => match second >> 3 & 15 {
+            n @ 1..=6 => Some(i32::from(n)),
+            7 => Some(8),
+            _ => None,
+        },
+        _ => None,
+    };
+    let is_mp3 = |p: &AudioCodecParameters| p.codec == CODEC_ID_MP3;
+    Configured {
+        codec: parameters
+            .as_ref()
+            .is_some_and(is_mp3)
+            .then(|| "mp3".to_owned()),
+        sample_rate: parameters.and_then(|p| p.sample_rate?.try_into().ok()),
+        channels,
+    }
 }
 
 fn damaged() -> Unusable {

@@ -192,13 +192,22 @@ impl Stream {
         skip: u64,
         wanted: Option<usize>,
     ) -> Result<Self, Failure> {
-        let reader = make_reader(path, container, skip)?;
         let mut header = None;
-        let (number, track) = if container == Container::Matroska {
-            let read = matroska::Header::read(path)?;
+        if container == Container::Matroska {
+            header = Some(matroska::Header::read(path)?);
+        }
+        let reader = match (make_reader(path, container, skip), &header) {
+            // symphonia takes a segment that is not wholly there for none.
+            (Err(_), Some(header)) if header.truncated => {
+                return Err("the file is cut off: its segment is longer; get it again"
+                    .to_owned()
+                    .into());
+            }
+            (reader, _) => reader?,
+        };
+        let (number, track) = if let Some(read) = &header {
             let (number, id) = read.choose_sound(wanted)?;
             let track = reader.tracks().iter().find(|t| u64::from(t.id) == id);
-            header = Some(read);
             (number, track.cloned())
         } else {
             let is_sound = |t: &&Track| !matches!(&t.codec_params, Some(p) if p.audio().is_none());

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::super::audio::container::{Container, NAMES, recognise};
-use super::super::audio::{heard, listing};
+use super::super::audio::{configured_as, heard, listing};
 use super::super::matroska;
 use super::super::mp4::{Movie, Track};
 use super::names;
@@ -124,10 +124,10 @@ fn of_track(movie: &Movie, track: &Track) -> Result<Stream, String> {
         }
         stream.channels = positive(number(16));
         stream.sample_rate = positive(number(24));
-        if let Some(parameters) = super::super::audio::mp4_parameters(track) {
-            stream.codec = parameters.codec.or(stream.codec);
-            stream.sample_rate = parameters.sample_rate.or(stream.sample_rate);
-        }
+        let configured = configured_as(track);
+        stream.codec = configured.codec.or(stream.codec);
+        stream.sample_rate = configured.sample_rate.or(stream.sample_rate);
+        stream.channels = configured.channels.or(stream.channels);
         return Ok(stream);
     }
     if let Ok(timeline) = movie.timeline(track, &samples)
