@@ -136,27 +136,27 @@ fn batch(
     found: &[(&Sequence, Vec<Problem>)],
     media_end: Option<f64>,
 ) -> Result<RecordBatch> {
-    let rows = || {
-        found.iter().flat_map(|(sequence, problems)| {
-            problems.iter().map(move |problem| (*sequence, problem))
-        })
-    };
-    let count = rows().count();
+    let mut rows: Vec<(&Sequence, &Problem)> = Vec::new();
+    for (sequence, problems) in found {
+        rows.extend(problems.iter().map(|problem| (*sequence, problem)));
+    }
     let text = |of: fn(&Problem) -> Option<usize>| -> ArrayRef {
-        let words = rows().map(|(sequence, problem)| sequence.text(of(problem)));
+        let words = rows
+            .iter()
+            .map(|(sequence, problem)| sequence.text(of(problem)));
         Arc::new(StringArray::from_iter(words))
     };
     let number = |of: fn(&Problem) -> Option<f64>| -> ArrayRef {
-        Arc::new(Float64Array::from_iter(rows().map(|(_, p)| of(p))))
+        Arc::new(Float64Array::from_iter(rows.iter().map(|(_, p)| of(p))))
     };
-    let kinds = StringArray::from_iter_values(rows().map(|(_, problem)| problem.kind.name()));
+    let kinds = StringArray::from_iter_values(rows.iter().map(|(_, problem)| problem.kind.name()));
     let own = 8;
     let mut columns: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
     for (at, field) in schema.fields().iter().enumerate() {
         if at + own >= schema.fields().len() {
             break;
         }
-        let values: Vec<ScalarValue> = rows().map(|(s, _)| s.key[at].clone()).collect();
+        let values: Vec<ScalarValue> = rows.iter().map(|(s, _)| s.key[at].clone()).collect();
         columns.push(match values.is_empty() {
             true => arrow::array::new_empty_array(field.data_type()),
             false => ScalarValue::iter_to_array(values)?,
@@ -169,6 +169,6 @@ fn batch(
     columns.push(text(|p| p.other));
     columns.push(number(|p| p.other_onset));
     columns.push(number(|p| p.seconds));
-    columns.push(Arc::new(Float64Array::from(vec![media_end; count])));
+    columns.push(Arc::new(Float64Array::from(vec![media_end; rows.len()])));
     Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
 }
