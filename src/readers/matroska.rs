@@ -272,7 +272,7 @@ impl Track {
                         match id {
                             0xb5 => track.sample_rate = Some(float(body)?),
                             0x78_b5 => output = Some(float(body)?),
-                            0x62_64 => track.bits = Some(unsigned(body)?),
+                            0x6264 => track.bits = Some(unsigned(body)?),
                             0x9f => track.channels = Some(unsigned(body)?),
                             _ => (),
                         }

@@ -61,7 +61,7 @@ fn as_ffprobe_has_it() {
         println!(
             "{}\n{}",
             path.display(),
-            pretty_format_batches(&[got.clone()]).unwrap()
+            pretty_format_batches(std::slice::from_ref(&got)).unwrap()
         );
         assert_eq!(got.num_rows(), want.len(), "{}", path.display());
         for (i, want) in want.iter().enumerate() {
