@@ -246,7 +246,7 @@ Times are compared as whole nanoseconds: 1.19 + 0.18 touches 1.37.
 | column | |
 | --- | --- |
 | `problem` | as above |
-| `word`, `onset`, `offset` | the word, and when it begins and ends, in seconds |
+| `word`, `onset`, `end_time` | the word, and when it begins and ends, in seconds |
 | `other_word`, `other_onset` | the other word that is concerned |
 | `seconds` | how large the problem is |
 | `media_end` | the end of the media, if it is known |

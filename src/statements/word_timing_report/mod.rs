@@ -123,7 +123,7 @@ fn schema(keys: &[FieldRef]) -> SchemaRef {
     add("problem", DataType::Utf8, false);
     add("word", DataType::Utf8, true);
     add("onset", DataType::Float64, true);
-    add("offset", DataType::Float64, true);
+    add("end_time", DataType::Float64, true);
     add("other_word", DataType::Utf8, true);
     add("other_onset", DataType::Float64, true);
     add("seconds", DataType::Float64, true);

@@ -26,7 +26,7 @@ const OWN: [&str; 8] = [
     "problem",
     "word",
     "onset",
-    "offset",
+    "end_time",
     "other_word",
     "other_onset",
     "seconds",

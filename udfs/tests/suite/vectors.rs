@@ -211,7 +211,7 @@ fn documentation_is_complete() {
         let label = document.doc_section.label;
         assert!(
             [
-                "Time", "Vector", "Response", "Signal", "Audio", "Text", "Brain", "Search"
+                "Time", "Vector", "Response", "Signal", "Audio", "Video", "Text", "Brain", "Search"
             ]
             .iter()
             .any(|known| label == format!("{known} Functions")),

@@ -180,7 +180,7 @@ async fn places() {
     fails("'$/a/' STORED AS NIFTI", "named .nii or .nii.gz").await;
     fails(
         "'$/a.nii' STORED AS NIFTI PARTITIONED BY (tr)",
-        "one image at a time",
+        "one file at a time",
     )
     .await;
     fails(
