@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
+use super::ebml::{damaged, elements, identifier, number, text, unsigned};
 use super::mp4::{Sample, Shown, Timeline};
 use super::trouble::Trouble;
 
@@ -388,86 +389,9 @@ struct Block {
     offset: u64,
 }
 
-/// The elements in a stretch of memory.
-fn elements(mut data: &[u8]) -> Result<Vec<(u32, &[u8])>, String> {
-    let mut found = vec![];
-    while !data.is_empty() {
-        let within = || {
-            let (id, id_width) = identifier(data)?;
-            let (size, width) = number(&data[id_width..])?;
-            let body = &data[id_width + width..];
-            let size = usize::try_from(size?).ok()?;
-            Some((id, body.get(..size)?, body.get(size..)?))
-        };
-        let Some((id, body, rest)) = within() else {
-            return Err(damaged(
-                "an element of its header is longer than the header",
-            ));
-        };
-        found.push((id, body));
-        data = rest;
-    }
-    Ok(found)
-}
-
-/// An element's identifier, its length marker kept, and how many bytes it takes.
-fn identifier(data: &[u8]) -> Option<(u32, usize)> {
-    let width = data.first()?.leading_zeros() as usize + 1;
-    if width > 4 {
-        return None;
-    }
-    let bytes = data.get(..width)?;
-    let id = bytes.iter().fold(0, |id, &byte| id << 8 | u32::from(byte));
-    Some((id, width))
-}
-
-/// A number of variable length, and how many bytes it takes; all ones mean that it is unknown.
-fn number(data: &[u8]) -> Option<(Option<u64>, usize)> {
-    let first = *data.first()?;
-    let width = first.leading_zeros() as usize + 1;
-    let bytes = data.get(..width).filter(|_| width <= 8)?;
-    let all = bytes
-        .iter()
-        .fold(0u64, |all, &byte| all << 8 | u64::from(byte));
-    let most = (1u64 << (7 * width)) - 1;
-    let value = all & most;
-    Some(((value != most).then_some(value), width))
-}
-
-fn unsigned(body: &[u8]) -> Result<u64, String> {
-    match body.len() {
-        0..=8 => Ok(body.iter().fold(0, |all, &byte| all << 8 | u64::from(byte))),
-        _ => Err(damaged("a number has more than 8 bytes")),
-    }
-}
-
-fn text(body: &[u8]) -> String {
-    let end = body.iter().position(|&b| b == 0).unwrap_or(body.len());
-    String::from_utf8_lossy(&body[..end]).into_owned()
-}
-
-fn damaged(what: &str) -> String {
-    format!(
-        "its Matroska structure is damaged: {what}; `ffmpeg -i in.mkv -c copy out.mkv` may save what is there"
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_of_variable_length() {
-        assert_eq!(number(&[0x81]), Some((Some(1), 1)));
-        assert_eq!(number(&[0x40, 0x02]), Some((Some(2), 2)));
-        assert_eq!(number(&[0xFF]), Some((None, 1)));
-        assert_eq!(number(&[0x01, 0, 0, 0, 0, 0, 1, 0]), Some((Some(256), 8)));
-        for bad in [&[][..], &[0x00], &[0x40]] {
-            assert_eq!(number(bad), None);
-        }
-        assert_eq!(identifier(&[0x1A, 0x45, 0xDF, 0xA3]), Some((id::EBML, 4)));
-        assert_eq!(identifier(&[0x08, 1, 2, 3, 4]), None);
-    }
 
     #[test]
     fn the_last_picture_has_an_end() {

@@ -18,6 +18,7 @@ pub mod bounds;
 pub mod call;
 pub mod cifti;
 pub mod confounds;
+mod ebml;
 pub mod events;
 #[allow(
     dead_code,

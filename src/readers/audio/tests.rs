@@ -303,7 +303,7 @@ fn an_empty_file_is_left_out() {
 #[case(b"not a sound".to_vec(), "not a WAV, FLAC, MP3, Ogg, MP4 or Matroska file; `ffmpeg -i a.wav -vn out.wav`")]
 #[case(b"R".to_vec(), "not a WAV, FLAC, MP3, Ogg, MP4 or Matroska file")]
 #[case(b"OggS\0\0\0\0\0\0\0\0\0\0\0\0".to_vec(), "its header is damaged")]
-#[case(b"\x1a\x45\xdf\xa3\x80".to_vec(), "its header is damaged")]
+#[case(b"\x1a\x45\xdf\xa3\x80".to_vec(), "its Matroska structure is damaged")]
 #[case(vec![0xff, 0xfb, 0x90, 0x00, 0, 0], "its header is damaged")]
 #[case(b"RIFF".to_vec(), "its header is damaged: it is cut off")]
 #[case(b"fLaC".to_vec(), "its header is damaged: it is cut off")]

@@ -155,7 +155,7 @@ fn some_columns_and_rows() {
 
 #[rstest]
 #[case(b"not a film".to_vec(), "a.mp4: this is not a WAV")]
-#[case(b"\x1a\x45\xdf\xa3\x80".to_vec(), "a.mp4: its header is damaged")]
+#[case(b"\x1a\x45\xdf\xa3\x80".to_vec(), "a.mp4: its Matroska structure is damaged")]
 fn damaged(#[case] bytes: Vec<u8>, #[case] message: &str) {
     let (_directory, path) = file("a.mp4", bytes);
     let got = error(&MediaStreams, &path, &[]);
