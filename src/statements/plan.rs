@@ -14,16 +14,16 @@ use datafusion::common::{Result, TableReference, plan_err};
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::planner::{
-    PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning,
+    RelationPlanner, RelationPlannerContext, RelationPlanning,
 };
-use datafusion::logical_expr::{DdlStatement, LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::{DdlStatement, LogicalPlan};
 use datafusion::sql::parser::{CopyToSource, Statement as EngineStatement};
 use datafusion::sql::sqlparser::ast::{FunctionArg, ObjectName, TableFactor, Visit, Visitor};
 
 use voxql_udfs::named_arguments::complete;
 
 use super::computed;
-use super::table_functions::{TableFunctions, scan_name};
+use super::table_functions::{TableFunctions, call_parts, scan_instead, scan_name};
 use super::using::qualify;
 use crate::asof::relation::AsofPlanner;
 use crate::asof::rewrite::nest;
@@ -145,18 +145,6 @@ fn reader_call(factor: &TableFactor) -> Option<Call> {
     })
 }
 
-fn call_parts(factor: &TableFactor) -> Option<(&ObjectName, &[FunctionArg])> {
-    match factor {
-        TableFactor::Table {
-            name,
-            args: Some(args),
-            ..
-        } => Some((name, &args.args)),
-        TableFactor::Function { name, args, .. } => Some((name, args)),
-        _ => None,
-    }
-}
-
 fn function_name(name: &ObjectName) -> Option<String> {
     match name.0.as_slice() {
         [part] => Some(part.as_ident()?.value.to_lowercase()),
@@ -196,14 +184,10 @@ impl RelationPlanner for ReaderPlanner {
         let Some((name, table)) = self.tables.get(&call.text) else {
             return plan_err!("{}: the files were not looked at", call.text);
         };
-        let source = provider_as_source(Arc::clone(table));
-        let plan = LogicalPlanBuilder::scan(name.clone(), source, None)?.build()?;
-        let alias = match relation {
-            TableFactor::Table { alias, .. } | TableFactor::Function { alias, .. } => alias,
-            _ => None,
-        };
-        Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(
-            plan, alias,
-        ))))
+        scan_instead(
+            relation,
+            name.clone(),
+            provider_as_source(Arc::clone(table)),
+        )
     }
 }

@@ -4,14 +4,15 @@
 //! subqueries `(SELECT … FROM f('a'))` and `(SELECT … FROM f('b'))` one value.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use datafusion::common::{DFSchema, Result, TableReference, plan_err};
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::LogicalPlanBuilder;
 use datafusion::logical_expr::planner::{
     PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning,
 };
-use datafusion::sql::sqlparser::ast::{FunctionArg, FunctionArgExpr, TableFactor};
+use datafusion::logical_expr::{LogicalPlanBuilder, TableSource};
+use datafusion::sql::sqlparser::ast::{FunctionArg, FunctionArgExpr, ObjectName, TableFactor};
 use parking_lot::Mutex;
 
 /// What a scan is called in the plan: the function, and for the second and later calls of it
@@ -21,6 +22,34 @@ pub fn scan_name(function: &str, call: usize) -> TableReference {
         1 => TableReference::bare(function),
         _ => TableReference::partial(format!("{function}_{call}"), function),
     }
+}
+
+/// The name and the arguments of a call in FROM.
+pub fn call_parts(factor: &TableFactor) -> Option<(&ObjectName, &[FunctionArg])> {
+    match factor {
+        TableFactor::Table {
+            name,
+            args: Some(args),
+            ..
+        } => Some((name, &args.args)),
+        TableFactor::Function { name, args, .. } => Some((name, args)),
+        _ => None,
+    }
+}
+
+/// A scan in the place of a call, under the call's alias.
+pub fn scan_instead(
+    call: TableFactor,
+    name: TableReference,
+    source: Arc<dyn TableSource>,
+) -> Result<RelationPlanning> {
+    let plan = LogicalPlanBuilder::scan(name, source, None)?.build()?;
+    let alias = match call {
+        TableFactor::Table { alias, .. } | TableFactor::Function { alias, .. } => alias,
+        _ => None,
+    };
+    let planned = PlannedRelation::new(plan, alias);
+    Ok(RelationPlanning::Planned(Box::new(planned)))
 }
 
 /// Plans the functions that are DataFusion's own, such as `generate_series`, as it does itself
@@ -64,7 +93,6 @@ impl RelationPlanner for TableFunctions {
         let TableFactor::Table {
             name,
             args: Some(args),
-            alias,
             ..
         } = &relation
         else {
@@ -88,10 +116,6 @@ impl RelationPlanner for TableFunctions {
             .context_provider()
             .get_table_function_source(&function, exprs)?;
         let scan = self.name(&function, relation.to_string());
-        let plan = LogicalPlanBuilder::scan(scan, source, None)?.build()?;
-        Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(
-            plan,
-            alias.clone(),
-        ))))
+        scan_instead(relation, scan, source)
     }
 }

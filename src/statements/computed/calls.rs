@@ -11,6 +11,7 @@ use datafusion::sql::sqlparser::ast::{
 use voxql_udfs::named_arguments::normalise;
 
 use super::{FUNCTIONS, Function};
+use crate::statements::table_functions::call_parts;
 
 /// A call, and what its queries may name beside tables.
 #[derive(Debug)]
@@ -86,15 +87,7 @@ pub fn number(factor: &TableFactor) -> Option<usize> {
 }
 
 fn parts(factor: &TableFactor) -> Option<(&'static Function, &[FunctionArg])> {
-    let (name, args) = match factor {
-        TableFactor::Table {
-            name,
-            args: Some(args),
-            ..
-        } => (name, &args.args),
-        TableFactor::Function { name, args, .. } => (name, args),
-        _ => return None,
-    };
+    let (name, args) = call_parts(factor)?;
     Some((by_name(name)?, args))
 }
 

@@ -16,9 +16,8 @@ use datafusion::catalog::TableProvider;
 use datafusion::common::{Result, plan_err};
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::LogicalPlanBuilder;
 use datafusion::logical_expr::planner::{
-    PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning,
+    RelationPlanner, RelationPlannerContext, RelationPlanning,
 };
 use datafusion::sql::parser::Statement as EngineStatement;
 use datafusion::sql::sqlparser::ast::TableFactor;
@@ -26,7 +25,7 @@ use voxql_udfs::args::Parameters;
 
 use calls::Call;
 
-use super::table_functions::scan_name;
+use super::table_functions::{scan_instead, scan_name};
 use super::{design_matrix, word_timing_report};
 
 /// A function of queries and constants that gives a table.
@@ -101,13 +100,6 @@ impl RelationPlanner for Computed {
             return plan_err!("{name} works in SQL that VoxQL runs, not here");
         };
         let source = provider_as_source(Arc::clone(table));
-        let plan = LogicalPlanBuilder::scan(scan_name(name, number + 1), source, None)?.build()?;
-        let alias = match relation {
-            TableFactor::Table { alias, .. } | TableFactor::Function { alias, .. } => alias,
-            _ => None,
-        };
-        Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(
-            plan, alias,
-        ))))
+        scan_instead(relation, scan_name(name, number + 1), source)
     }
 }
