@@ -4,6 +4,7 @@
 pub mod backend;
 pub mod embedding;
 pub mod fit;
+mod kept;
 pub mod show;
 pub mod srm;
 pub mod srm_transform;

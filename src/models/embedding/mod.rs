@@ -10,17 +10,16 @@ mod transformer;
 pub mod udf;
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::SystemTime;
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 
-use datafusion::common::{Result, exec_datafusion_err};
+use datafusion::common::Result;
 use sha2::{Digest, Sha256};
 
 use folder::Folder;
 use transformer::Transformer;
 
 use crate::models::backend;
+use crate::models::kept::Kept;
 
 pub use locate::available;
 
@@ -57,22 +56,10 @@ impl Embedder {
     }
 
     fn cached(place: &locate::Place) -> Result<Arc<Embedder>> {
-        type Cache = HashMap<PathBuf, (Stamp, Arc<Embedder>)>;
-        static CACHE: OnceLock<Mutex<Cache>> = OnceLock::new();
-        let path = place.path.canonicalize().map_err(|e| {
-            exec_datafusion_err!("cannot read model folder '{}': {e}", place.path.display())
-        })?;
-        let stamp = stamp(&path);
-        let cache = CACHE.get_or_init(Mutex::default);
-        let mut cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((known, embedder)) = cache.get(&path)
-            && *known == stamp
-        {
-            return Ok(Arc::clone(embedder));
-        }
-        let embedder = Arc::new(Self::of_folder(&place.name, Folder::read(&path)?)?);
-        cache.insert(path, (stamp, Arc::clone(&embedder)));
-        Ok(embedder)
+        static KEPT: LazyLock<Kept<Embedder>> = LazyLock::new(Kept::default);
+        KEPT.get(&place.path, |path| {
+            Self::of_folder(&place.name, Folder::read(path)?)
+        })
     }
 
     fn hashing() -> Self {
@@ -175,25 +162,4 @@ impl Embedder {
             }
         }
     }
-}
-
-/// Size and time of the files that decide a model, to see whether it has changed.
-type Stamp = Vec<Option<(u64, SystemTime)>>;
-
-fn stamp(folder: &Path) -> Stamp {
-    [
-        "onnx/model.onnx",
-        "model.onnx",
-        "tokenizer.json",
-        "modules.json",
-        "config.json",
-        "sentence_bert_config.json",
-        "1_Pooling/config.json",
-    ]
-    .iter()
-    .map(|file| {
-        let file = folder.join(file).metadata().ok()?;
-        Some((file.len(), file.modified().ok()?))
-    })
-    .collect()
 }

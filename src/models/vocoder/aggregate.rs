@@ -209,7 +209,7 @@ fn sample_rate(description: &str) -> Option<String> {
 
 /// Frames gathered so far, in the order in which they came.
 struct Sound {
-    vocoder: Vocoder,
+    vocoder: Arc<Vocoder>,
     /// The number of arguments; after them come the values of ORDER BY.
     arguments: usize,
     order: RowConverter,

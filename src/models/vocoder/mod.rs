@@ -8,13 +8,14 @@ mod windows;
 mod tests;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use datafusion::common::{Result, exec_err};
 use ndarray::Array3;
 
 use super::backend::{Backend, SignalNetwork};
 use super::embedding::locate;
+use super::kept::Kept;
 
 pub use aggregate::{planner, vocode};
 use config::Config;
@@ -39,13 +40,16 @@ pub struct Vocoder {
 
 impl Vocoder {
     /// The vocoder called `name`: the path of its folder, or the name of one in the places where
-    /// `embed` finds its models.
+    /// `embed` finds its models. It is kept, so that every group of a query has one network.
     ///
     /// # Errors
     /// When there is none, or it is no vocoder, or its configuration says what is not known.
-    pub fn find(name: &str) -> Result<Self> {
+    pub fn find(name: &str) -> Result<Arc<Self>> {
+        static KEPT: LazyLock<Kept<Vocoder>> = LazyLock::new(Kept::default);
         let place = locate::find_as(name, "vocoder", &[], HOW_TO_GET)?;
-        Self::open(&place.name, &place.path, Backend::chosen()?)
+        KEPT.get(&place.path, |path| {
+            Self::open(&place.name, path, Backend::chosen()?)
+        })
     }
 
     fn open(name: &str, folder: &Path, backend: Backend) -> Result<Self> {
