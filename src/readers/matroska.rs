@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use super::audio::choose;
-use super::ebml::{damaged, elements, float, identifier, number, text, unsigned};
+use super::ebml::{self, damaged, elements, float, id, text, unsigned};
 
 /// What the headers say.
 #[derive(Debug, Default)]
@@ -51,13 +51,6 @@ pub struct Track {
     pub height: Option<u64>,
 }
 
-const EBML: u32 = 0x1a45_dfa3;
-const SEGMENT: u32 = 0x1853_8067;
-const INFO: u32 = 0x1549_a966;
-const TRACKS: u32 = 0x1654_ae6b;
-const CLUSTER: u32 = 0x1f43_b675;
-const BLOCK_GROUP: u32 = 0xa0;
-
 /// More headers than any file has.
 const MAX_HEADER: u64 = 16 << 20;
 
@@ -88,16 +81,16 @@ impl Header {
                 Ok(body)
             };
             match element.id {
-                EBML => (),
-                SEGMENT => {
+                id::EBML => (),
+                id::SEGMENT => {
                     header.truncated = end.is_some_and(|end| end > length);
                     at = element.body; // into it
                     continue;
                 }
-                INFO => (header.duration, header.tick) = duration(&body(&mut file)?)?,
-                TRACKS => {
+                id::INFO => (header.duration, header.tick) = duration(&body(&mut file)?)?,
+                id::TRACKS => {
                     for (id, body) in elements(&body(&mut file)?)? {
-                        if id == 0xae {
+                        if id == id::TRACK_ENTRY {
                             header.tracks.push(Track::parse(body)?);
                         }
                     }
@@ -147,7 +140,7 @@ impl Header {
         let length = file.metadata().map_err(|e| e.to_string())?.len();
         let mut clusters = Vec::new();
         for_each(&mut file, self.after..length, |_, element, end| {
-            if element.id == CLUSTER && clusters.len() < 4 {
+            if element.id == id::CLUSTER && clusters.len() < 4 {
                 clusters.push(element.body..end);
             }
             Ok(())
@@ -162,23 +155,23 @@ impl Header {
                     .and_then(|_| file.take(size).read_to_end(&mut start))
                     .map_err(|e| e.to_string())?;
                 let block = match element.id {
-                    0xe7 => {
+                    id::TIMESTAMP => {
                         time = unsigned(&start)?;
                         None
                     }
-                    0xa3 => block(&start),
+                    id::SIMPLE_BLOCK => ebml::block(&start),
                     // The block comes first in its group.
-                    BLOCK_GROUP => match self::element(&start) {
-                        Some((0xa1, _, used)) => start.get(used..).and_then(block),
+                    id::BLOCK_GROUP => match ebml::header(&start) {
+                        Some((id::BLOCK, _, used)) => start.get(used..).and_then(ebml::block),
                         _ => None,
                     },
                     _ => None,
                 };
-                let Some((id, at)) = block else {
+                let Some((id, at, _)) = block else {
                     return Ok(());
                 };
                 for (track, first) in self.tracks.iter().zip(&mut times) {
-                    if track.id == id {
+                    if Some(track.id) == id {
                         let delay = track.codec_delay as f64 / 1e9;
                         first.get_or_insert((time as f64 + f64::from(at)) * self.tick - delay);
                     }
@@ -199,7 +192,7 @@ impl Header {
         let length = file.metadata().map_err(|e| e.to_string())?.len();
         let mut clusters = Vec::new();
         for_each(&mut file, self.after..length, |_, element, end| {
-            if element.id == CLUSTER {
+            if element.id == id::CLUSTER {
                 clusters.push(element.body..end);
             }
             Ok(())
@@ -208,7 +201,7 @@ impl Header {
         for cluster in clusters.into_iter().rev().take(4) {
             let (mut time, mut found) = (0, None);
             for_each(&mut file, cluster, |file, element, end| {
-                let short = element.id == 0xe7 || element.id == BLOCK_GROUP;
+                let short = element.id == id::TIMESTAMP || element.id == id::BLOCK_GROUP;
                 if !short || end - element.body > MAX_HEADER {
                     return Ok(());
                 }
@@ -216,7 +209,7 @@ impl Header {
                 file.seek(SeekFrom::Start(element.body))
                     .and_then(|_| file.read_exact(&mut body))
                     .map_err(|e| e.to_string())?;
-                if element.id == 0xe7 {
+                if element.id == id::TIMESTAMP {
                     time = unsigned(&body)?;
                 } else if let Some((at, nanoseconds)) = padded(&body, id) {
                     let ticks = time as f64 + f64::from(at);
@@ -257,34 +250,36 @@ impl Track {
         let mut tagged = None;
         for (id, body) in elements(body)? {
             match id {
-                0xd7 => track.id = unsigned(body)?,
-                0x83 => track.kind = unsigned(body)?,
-                0x86 => track.codec = text(body),
-                0x22_b59c => track.language = Some(text(body)),
-                0x22_b59d => tagged = Some(text(body)),
-                0x53_6e => track.name = Some(text(body)),
-                0x88 => track.is_default = unsigned(body)? != 0,
-                0x56_aa => track.codec_delay = unsigned(body)?,
-                0x23_e383 => track.frame_duration = Some(unsigned(body)?).filter(|&n| n > 0),
-                0xe1 => {
+                id::TRACK_NUMBER => track.id = unsigned(body)?,
+                id::TRACK_TYPE => track.kind = unsigned(body)?,
+                id::CODEC_ID => track.codec = text(body),
+                id::LANGUAGE => track.language = Some(text(body)),
+                id::LANGUAGE_TAG => tagged = Some(text(body)),
+                id::NAME => track.name = Some(text(body)),
+                id::FLAG_DEFAULT => track.is_default = unsigned(body)? != 0,
+                id::CODEC_DELAY => track.codec_delay = unsigned(body)?,
+                id::DEFAULT_DURATION => {
+                    track.frame_duration = Some(unsigned(body)?).filter(|&n| n > 0)
+                }
+                id::AUDIO => {
                     (track.sample_rate, track.channels) = (Some(8000.0), Some(1));
                     let mut output = None;
                     for (id, body) in elements(body)? {
                         match id {
-                            0xb5 => track.sample_rate = Some(float(body)?),
-                            0x78_b5 => output = Some(float(body)?),
-                            0x6264 => track.bits = Some(unsigned(body)?),
-                            0x9f => track.channels = Some(unsigned(body)?),
+                            id::SAMPLING_FREQUENCY => track.sample_rate = Some(float(body)?),
+                            id::OUTPUT_SAMPLING_FREQUENCY => output = Some(float(body)?),
+                            id::BIT_DEPTH => track.bits = Some(unsigned(body)?),
+                            id::CHANNELS => track.channels = Some(unsigned(body)?),
                             _ => (),
                         }
                     }
                     track.sample_rate = output.or(track.sample_rate);
                 }
-                0xe0 => {
+                id::VIDEO => {
                     for (id, body) in elements(body)? {
                         match id {
-                            0xb0 => track.width = Some(unsigned(body)?),
-                            0xba => track.height = Some(unsigned(body)?),
+                            id::PIXEL_WIDTH => track.width = Some(unsigned(body)?),
+                            id::PIXEL_HEIGHT => track.height = Some(unsigned(body)?),
                             _ => (),
                         }
                     }
@@ -302,8 +297,8 @@ fn duration(info: &[u8]) -> Result<(Option<f64>, f64), String> {
     let (mut scale, mut ticks) = (1_000_000, None);
     for (id, body) in elements(info)? {
         match id {
-            0x2a_d7b1 => scale = unsigned(body)?,
-            0x44_89 => ticks = Some(float(body)?),
+            id::TIMESTAMP_SCALE => scale = unsigned(body)?,
+            id::DURATION => ticks = Some(float(body)?),
             _ => (),
         }
     }
@@ -327,7 +322,7 @@ impl Element {
         file.seek(SeekFrom::Start(at))
             .and_then(|_| Read::by_ref(file).take(12).read_to_end(&mut start))
             .map_err(|e| e.to_string())?;
-        let (id, size, used) = element(&start).ok_or_else(|| damaged("it is cut off"))?;
+        let (id, size, used) = ebml::header(&start).ok_or_else(|| damaged("it is cut off"))?;
         Ok(Self {
             id,
             body: at + used as u64,
@@ -364,49 +359,14 @@ fn padded(group: &[u8], id: u64) -> Option<(i16, u64)> {
     let (mut time, mut padding) = (None, 0);
     for (kind, body) in elements(group).ok()? {
         match kind {
-            0xa1 => {
-                let (number, at) = block(body)?;
-                time = (number == id).then_some(at);
+            id::BLOCK => {
+                let (track, at, _) = ebml::block(body)?;
+                time = (track == Some(id)).then_some(at);
             }
             // Signed; what is negative would be put in.
-            0x75_a2 if body.first()? & 0x80 == 0 => padding = unsigned(body).ok()?,
+            id::DISCARD_PADDING if body.first()? & 0x80 == 0 => padding = unsigned(body).ok()?,
             _ => (),
         }
     }
     (padding > 0).then_some((time?, padding))
-}
-
-/// The track of a block, and its time after that of its cluster, in ticks.
-fn block(body: &[u8]) -> Option<(u64, i16)> {
-    let length = body.first()?.leading_zeros() as usize + 1;
-    if length > 8 {
-        return None;
-    }
-    let number = unsigned(body.get(..length)?).ok()? & !(1 << (7 * length));
-    match body.get(length..length + 2)? {
-        &[high, low] => Some((number, i16::from_be_bytes([high, low]))),
-        _ => None,
-    }
-}
-
-/// An element's id, its body's size if it is known, and the bytes that both take.
-fn element(data: &[u8]) -> Option<(u32, Option<u64>, usize)> {
-    let (id, id_length) = identifier(data)?;
-    let (size, size_length) = number(&data[id_length..])?;
-    Some((id, size, id_length + size_length))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn elements_of_all_lengths() {
-        assert_eq!(element(&[0xd7, 0x81, 5]), Some((0xd7, Some(1), 2)));
-        assert_eq!(element(&[0x56, 0xaa, 0x40, 2]), Some((0x56aa, Some(2), 4)));
-        assert_eq!(element(&[0xae, 0xff]), Some((0xae, None, 2)));
-        assert_eq!(element(&[0xd7]), None);
-        assert_eq!(element(&[0, 0x81]), None);
-        assert_eq!(element(&[0xd7, 0]), None);
-    }
 }

@@ -9,36 +9,9 @@ use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
-use super::ebml::{damaged, elements, identifier, number, text, unsigned};
+use super::ebml::{self, damaged, elements, id, identifier, number, text, unsigned};
 use super::mp4::{Sample, Shown, Timeline};
 use super::trouble::Trouble;
-
-/// Elements by their identifiers (RFC 9559, section 27.1).
-mod id {
-    pub const EBML: u32 = 0x1A45_DFA3;
-    pub const SEGMENT: u32 = 0x1853_8067;
-    pub const INFO: u32 = 0x1549_A966;
-    pub const TIMESTAMP_SCALE: u32 = 0x2A_D7B1;
-    pub const TRACKS: u32 = 0x1654_AE6B;
-    pub const TRACK_ENTRY: u32 = 0xAE;
-    pub const TRACK_NUMBER: u32 = 0xD7;
-    pub const TRACK_TYPE: u32 = 0x83;
-    pub const CODEC_ID: u32 = 0x86;
-    pub const CODEC_PRIVATE: u32 = 0x63A2;
-    pub const DEFAULT_DURATION: u32 = 0x23_E383;
-    pub const CONTENT_ENCODINGS: u32 = 0x6D80;
-    pub const VIDEO: u32 = 0xE0;
-    pub const COLOUR: u32 = 0x55B0;
-    pub const MATRIX: u32 = 0x55B1;
-    pub const RANGE: u32 = 0x55B9;
-    pub const CLUSTER: u32 = 0x1F43_B675;
-    pub const TIMESTAMP: u32 = 0xE7;
-    pub const SIMPLE_BLOCK: u32 = 0xA3;
-    pub const BLOCK_GROUP: u32 = 0xA0;
-    pub const BLOCK: u32 = 0xA1;
-    pub const BLOCK_DURATION: u32 = 0x9B;
-    pub const REFERENCE_BLOCK: u32 = 0xFB;
-}
 
 /// What a Matroska file begins with.
 pub const MAGIC: [u8; 4] = id::EBML.to_be_bytes();
@@ -293,16 +266,14 @@ impl Matroska {
         let have = element.size.unwrap_or(0).min(11) as usize;
         self.read(element.body, &mut head[..have])?;
         let short = || damaged(&format!("the block at byte {} is too short", element.body));
-        let (track, width) = number(&head[..have]).ok_or_else(short)?;
-        let [high, low, flags] = *head[..have].get(width..width + 3).ok_or_else(short)? else {
-            return Err(short());
-        };
+        let (track, ticks, rest) = ebml::block(&head[..have]).ok_or_else(short)?;
+        let &flags = rest.first().ok_or_else(short)?;
         Ok(Block {
             track: track.unwrap_or(u64::MAX),
-            ticks: i16::from_be_bytes([high, low]),
+            ticks,
             is_sync: flags & 0x80 != 0,
             is_laced: flags & 0x06 != 0,
-            offset: element.body + width as u64 + 3,
+            offset: element.body + (have - rest.len()) as u64 + 1,
         })
     }
 
