@@ -19,7 +19,7 @@ use datafusion::common::{Result, plan_err};
 use voxql_udfs::vectors::vector_type;
 
 use super::format::{
-    BatchIterator, Description, FileScan, Format, Options, Parameter, ParameterKind,
+    BatchIterator, Description, FileScan, Format, Options, Parameter, ParameterKind, until_error,
 };
 pub use decode::SAMPLE_RATES;
 pub(super) use movie::heard;
@@ -156,7 +156,8 @@ impl Format for Audio {
     fn open(&self, scan: &FileScan) -> Result<BatchIterator> {
         let sound = WaveformOptions::new(self.function(), &scan.options)?;
         let cuts = Cuts::new(&scan.options)?;
-        Ok(Box::new(Chunks::open(scan, &sound, cuts)?))
+        let mut chunks = Chunks::open(scan, &sound, cuts)?;
+        Ok(until_error(move || chunks.next_batch()))
     }
 }
 

@@ -4,14 +4,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayBuilder, ArrayRef, Float64Builder, Int64Builder, RecordBatch, RecordBatchOptions,
-    StringBuilder,
+    ArrayBuilder, ArrayRef, Float64Builder, Int64Builder, RecordBatch, StringBuilder,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::{Result, exec_err};
 
 use super::bids::entities;
-use super::format::{BatchIterator, BidsUse, Description, FileScan, Format, Options, Parameter};
+use super::format::{
+    BatchIterator, BidsUse, Description, FileScan, Format, Options, Parameter, record_batch,
+    until_error,
+};
 use super::tsv::{self, KEYS, Table, column_name};
 
 /// Tab-separated events as BIDS has them.
@@ -116,13 +118,14 @@ impl Format for Events {
         let sources = fields
             .map(|field| tsv::source(&table, field.name(), &[], RENAMED))
             .collect();
-        Ok(Box::new(Batches {
+        let mut batches = Batches {
             table,
             sources,
             schema: Arc::clone(&scan.schema),
             left: scan.limit.unwrap_or(usize::MAX),
             batch_bytes: scan.batch_bytes,
-        }))
+        };
+        Ok(until_error(move || batches.batch()))
     }
 }
 
@@ -222,18 +225,6 @@ struct Batches {
     batch_bytes: usize,
 }
 
-impl Iterator for Batches {
-    type Item = Result<RecordBatch>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let batch = self.batch();
-        if batch.is_err() {
-            self.left = 0;
-        }
-        batch.transpose()
-    }
-}
-
 impl Batches {
     fn batch(&mut self) -> Result<Option<RecordBatch>> {
         let mut builders = self
@@ -258,12 +249,7 @@ impl Batches {
         }
         self.left -= rows;
         let columns = builders.iter_mut().map(Builder::finish).collect();
-        let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        Ok(Some(RecordBatch::try_new_with_options(
-            Arc::clone(&self.schema),
-            columns,
-            &options,
-        )?))
+        Ok(Some(record_batch(&self.schema, columns, rows)?))
     }
 }
 

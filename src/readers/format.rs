@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
 use datafusion::common::{DataFusionError, Result};
 
@@ -219,4 +220,35 @@ impl FileScan {
 /// An error that names the file. `message` says what is wrong and what to do.
 pub fn file_error(path: &Path, message: impl std::fmt::Display) -> DataFusionError {
     DataFusionError::Execution(format!("{}: {message}", path.display()))
+}
+
+/// A batch of these columns, in the order of the schema; `rows` says how many rows there are
+/// where no column was asked for.
+pub fn record_batch(
+    schema: &SchemaRef,
+    columns: Vec<ArrayRef>,
+    rows: usize,
+) -> Result<RecordBatch> {
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    Ok(RecordBatch::try_new_with_options(
+        Arc::clone(schema),
+        columns,
+        &options,
+    )?)
+}
+
+/// The batches that `next` gives, up to the first error or `None`: after an error the state of a
+/// reader means nothing.
+pub fn until_error(
+    mut next: impl FnMut() -> Result<Option<RecordBatch>> + Send + 'static,
+) -> BatchIterator {
+    let mut done = false;
+    Box::new(std::iter::from_fn(move || {
+        if done {
+            return None;
+        }
+        let batch = next().transpose();
+        done = !matches!(batch, Some(Ok(_)));
+        batch
+    }))
 }

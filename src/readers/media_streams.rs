@@ -7,14 +7,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, Float64Array, Int32Array, Int64Array, RecordBatch, RecordBatchOptions,
-    StringArray,
+    ArrayRef, BooleanArray, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray,
 };
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::Result;
 
 use super::audio::{container, waveform};
-use super::format::{BatchIterator, Description, FileScan, Format, Options, Parameter, file_error};
+use super::format::{
+    BatchIterator, Description, FileScan, Format, Options, Parameter, file_error, record_batch,
+};
 use find::{Stream, streams};
 
 /// The streams of media files, a row each, from the headers.
@@ -145,11 +146,7 @@ fn batch(scan: &FileScan, streams: &[Stream]) -> Result<RecordBatch> {
             ),
         });
     let columns = columns.collect();
-    let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    let schema = Arc::clone(&scan.schema);
-    Ok(RecordBatch::try_new_with_options(
-        schema, columns, &options,
-    )?)
+    record_batch(&scan.schema, columns, rows)
 }
 
 #[cfg(test)]

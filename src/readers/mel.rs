@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, FixedSizeListArray, Float32Array, Float64Array, Int64Array, RecordBatch,
-    RecordBatchOptions,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::{Result, plan_datafusion_err, plan_err};
@@ -17,6 +16,7 @@ use super::audio::options::{CHANNEL, STREAM, WaveformOptions};
 use super::audio::waveform::{self, Waveform};
 use super::format::{
     BatchIterator, Description, FileScan, Format, Options, Parameter, ParameterKind, file_error,
+    record_batch, until_error,
 };
 
 /// Mel spectrograms with librosa's numbers, of the files that [`read_audio`](super::audio)
@@ -221,7 +221,7 @@ impl Format for Mel {
             true => loudest(scan, &sound, &options)?,
             false => 0.0,
         };
-        Ok(Box::new(Frames {
+        let mut frames = Frames {
             waveform: Waveform::open(&scan.path, &sound)?,
             peak,
             mel: mel.map_err(|e| plan_datafusion_err!("read_mel: {e}"))?,
@@ -235,8 +235,8 @@ impl Format for Mel {
             received: 0,
             frames: Vec::new(),
             ended: false,
-            done: false,
-        }))
+        };
+        Ok(until_error(move || frames.next_batch()))
     }
 }
 
@@ -318,7 +318,6 @@ struct Frames {
     /// Frames ready, from `frame` on.
     frames: Vec<f32>,
     ended: bool,
-    done: bool,
 }
 
 impl Frames {
@@ -394,24 +393,7 @@ impl Frames {
         let columns = columns.collect::<Result<Vec<_>>>()?;
         self.frame += rows as u64;
         self.rows_left -= rows;
-        let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        let schema = Arc::clone(&self.schema);
-        Ok(Some(RecordBatch::try_new_with_options(
-            schema, columns, &options,
-        )?))
-    }
-}
-
-impl Iterator for Frames {
-    type Item = Result<RecordBatch>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.done {
-            return None;
-        }
-        let batch = self.next_batch().transpose();
-        self.done = !matches!(batch, Some(Ok(_)));
-        batch
+        Ok(Some(record_batch(&self.schema, columns, rows)?))
     }
 }
 

@@ -9,14 +9,13 @@ use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, Float64Array, Int64Array, RecordBatch, RecordBatchOptions, StringArray,
-};
+use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::{Result, exec_err, plan_err};
 
 use super::format::{
     BatchIterator, Description, FileScan, Format, Options, Parameter, ParameterKind, file_error,
+    record_batch, until_error,
 };
 use super::mp4::is_movie;
 use captions::Captions;
@@ -105,7 +104,7 @@ impl Format for Subtitles {
     }
 
     fn open(&self, scan: &FileScan) -> Result<BatchIterator> {
-        Ok(Box::new(Batches {
+        let mut batches = Batches {
             path: scan.path.clone(),
             source: Source::open(&scan.path, stream(&scan.options)?)
                 .map_err(|e| file_error(&scan.path, e))?,
@@ -113,7 +112,8 @@ impl Format for Subtitles {
             next: 1,
             left: scan.limit.unwrap_or(usize::MAX),
             batch_bytes: scan.batch_bytes,
-        }))
+        };
+        Ok(until_error(move || batches.batch()))
     }
 }
 
@@ -187,18 +187,6 @@ struct Batches {
     batch_bytes: usize,
 }
 
-impl Iterator for Batches {
-    type Item = Result<RecordBatch>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let batch = self.batch();
-        if batch.is_err() {
-            self.left = 0;
-        }
-        batch.transpose()
-    }
-}
-
 impl Batches {
     fn batch(&mut self) -> Result<Option<RecordBatch>> {
         let mut cues: Vec<Cue> = Vec::new();
@@ -232,12 +220,7 @@ impl Batches {
         }
         self.next += rows as i64;
         self.left -= rows;
-        let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        Ok(Some(RecordBatch::try_new_with_options(
-            Arc::clone(&self.schema),
-            columns,
-            &options,
-        )?))
+        Ok(Some(record_batch(&self.schema, columns, rows)?))
     }
 }
 

@@ -7,14 +7,13 @@ mod values;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, Float64Array, Int64Array, RecordBatch, RecordBatchOptions, StringArray,
-};
+use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::{Result, exec_err};
 
 use super::format::{
     BatchIterator, Description, FileScan, Format, Options, Parameter, ParameterKind, file_error,
+    record_batch,
 };
 use grid::{Kind, Label, Tier};
 
@@ -207,12 +206,7 @@ fn batch(rows: &[Row], schema: &SchemaRef) -> Result<RecordBatch> {
             other => return exec_err!("read_textgrid has no column {other}"),
         });
     }
-    let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
-    Ok(RecordBatch::try_new_with_options(
-        Arc::clone(schema),
-        columns,
-        &options,
-    )?)
+    record_batch(schema, columns, rows.len())
 }
 
 #[cfg(test)]

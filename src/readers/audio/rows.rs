@@ -4,15 +4,13 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, Float32Array, Float64Array, Int32Array, ListArray, RecordBatch, RecordBatchOptions,
-};
+use arrow::array::{ArrayRef, Float32Array, Float64Array, Int32Array, ListArray, RecordBatch};
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, SchemaRef};
 use datafusion::common::{Result, plan_err};
 
 use super::super::bounds::Bounds;
-use super::super::format::{FileScan, Options, file_error};
+use super::super::format::{FileScan, Options, file_error, record_batch};
 use super::options::WaveformOptions;
 use super::waveform::Waveform;
 
@@ -139,7 +137,6 @@ pub struct Chunks {
     end: u64,
     /// Samples from `start` on.
     waiting: Vec<f32>,
-    done: bool,
 }
 
 impl Chunks {
@@ -168,7 +165,6 @@ impl Chunks {
             start,
             end: samples.end,
             waiting: Vec::new(),
-            done: false,
         })
     }
 
@@ -192,7 +188,8 @@ impl Chunks {
         Ok(wanted.min(self.waiting.len()))
     }
 
-    fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
+    /// The next rows, if there are any.
+    pub fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
         let sample_rate = self.waveform.sample_rate();
         let seconds = |samples: u64| samples as f64 / f64::from(sample_rate);
         let (mut times, mut durations) = (Vec::new(), Vec::new());
@@ -249,23 +246,6 @@ impl Chunks {
                 })
             });
         let columns = columns.collect::<Result<Vec<_>>>()?;
-        let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        let schema = Arc::clone(&self.schema);
-        Ok(Some(RecordBatch::try_new_with_options(
-            schema, columns, &options,
-        )?))
-    }
-}
-
-impl Iterator for Chunks {
-    type Item = Result<RecordBatch>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.done {
-            return None;
-        }
-        let batch = self.next_batch().transpose();
-        self.done = !matches!(batch, Some(Ok(_)));
-        batch
+        Ok(Some(record_batch(&self.schema, columns, rows)?))
     }
 }

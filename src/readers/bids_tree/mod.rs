@@ -9,8 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, Float64Builder, Int64Builder, ListBuilder, RecordBatch, RecordBatchOptions,
-    StringBuilder,
+    ArrayRef, Float64Builder, Int64Builder, ListBuilder, RecordBatch, StringBuilder,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::{Result, exec_err};
@@ -18,7 +17,9 @@ use datafusion::common::{Result, exec_err};
 use super::bids::ENTITIES;
 use super::bids::walk::{Scope, Walk};
 use super::files;
-use super::format::{BatchIterator, Description, FileScan, Format, Options, Parameter};
+use super::format::{
+    BatchIterator, Description, FileScan, Format, Options, Parameter, record_batch,
+};
 
 mod row;
 #[cfg(test)]
@@ -204,12 +205,7 @@ impl Batches {
         }
         self.left -= rows;
         let columns = builders.iter_mut().map(Builder::finish).collect();
-        let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        Ok(Some(RecordBatch::try_new_with_options(
-            Arc::clone(&self.schema),
-            columns,
-            &options,
-        )?))
+        Ok(Some(record_batch(&self.schema, columns, rows)?))
     }
 }
 

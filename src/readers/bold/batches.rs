@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, RecordBatchOptions};
+use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch};
 use arrow::datatypes::{Field, SchemaRef};
 use datafusion::common::Result;
 
@@ -12,7 +12,7 @@ use super::repetition_time::RepetitionTime;
 use super::request::Request;
 use super::run::Run;
 use crate::readers::bounds::Bounds;
-use crate::readers::format::{FileScan, file_error};
+use crate::readers::format::{FileScan, file_error, record_batch};
 use crate::readers::vectors::vectors;
 
 /// Rows per batch where `bold` is not asked for.
@@ -98,12 +98,7 @@ impl Batches {
                 _ => self.bold(field, bold.take().unwrap_or_default(), rows),
             });
         let columns = columns.collect::<Result<Vec<_>>>()?;
-        let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        Ok(RecordBatch::try_new_with_options(
-            Arc::clone(&self.schema),
-            columns,
-            &options,
-        )?)
+        record_batch(&self.schema, columns, rows)
     }
 
     fn start_of(&self, volume: usize) -> f64 {

@@ -3,9 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, Float64Array, Int64Array, RecordBatch, RecordBatchOptions, StringArray,
-};
+use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::{Result, exec_err};
 
@@ -13,7 +11,7 @@ use super::content::Content;
 use super::maps::{BrainModel, Elements, Map, Parcel, Points, Volume};
 use super::read_maps;
 use crate::readers::format::{
-    BatchIterator, Description, FileScan, Format, Options, Parameter, file_error,
+    BatchIterator, Description, FileScan, Format, Options, Parameter, file_error, record_batch,
 };
 
 /// The elements of a CIFTI-2 file as rows: one for each vertex and voxel.
@@ -147,12 +145,7 @@ impl Table {
             .iter()
             .map(|field| self.column(field.name(), places))
             .collect::<Result<_>>()?;
-        let options = RecordBatchOptions::new().with_row_count(Some(places.len()));
-        Ok(RecordBatch::try_new_with_options(
-            Arc::clone(&scan.schema),
-            columns,
-            &options,
-        )?)
+        record_batch(&scan.schema, columns, places.len())
     }
 
     fn column(&self, name: &str, places: &[Place]) -> Result<ArrayRef> {

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, BooleanArray, FixedSizeListArray, Float64Array, Float64Builder, Int64Array,
-    ListArray, RecordBatch, RecordBatchOptions, StringArray,
+    ListArray, RecordBatch, StringArray,
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, FieldRef, SchemaRef};
 use datafusion::common::{Result, exec_err};
 
-use super::super::format::{FileScan, file_error};
+use super::super::format::{FileScan, file_error, record_batch};
 use super::super::tsv::{self, Table};
 use super::run::Run;
 use super::strategy::Strategy;
@@ -58,7 +58,8 @@ impl Columns {
         })
     }
 
-    fn batch(&mut self) -> Result<Option<RecordBatch>> {
+    /// The next rows, if there are any.
+    pub fn batch(&mut self) -> Result<Option<RecordBatch>> {
         let mut builders: Vec<_> = self.sources.iter().map(|_| Float64Builder::new()).collect();
         let (mut rows, mut bytes) = (0, 0);
         while rows < BATCH_ROWS.min(self.left) && (rows == 0 || bytes < self.batch_bytes) {
@@ -86,19 +87,7 @@ impl Columns {
             Source::Tr => trs(first, rows),
             _ => Arc::new(builder.finish()),
         });
-        batch(&self.schema, columns.collect(), rows).map(Some)
-    }
-}
-
-impl Iterator for Columns {
-    type Item = Result<RecordBatch>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let batch = self.batch();
-        if batch.is_err() {
-            self.left = 0;
-        }
-        batch.transpose()
+        record_batch(&self.schema, columns.collect(), rows).map(Some)
     }
 }
 
@@ -139,7 +128,7 @@ impl Regressors {
             "names" => self.names(field, rows),
             other => exec_err!("read_confounds with a strategy has no column {other}"),
         });
-        batch(&self.schema, columns.collect::<Result<_>>()?, rows)
+        record_batch(&self.schema, columns.collect::<Result<_>>()?, rows)
     }
 
     fn confounds(&self, field: &FieldRef, first: usize, rows: usize) -> Result<ArrayRef> {
@@ -199,13 +188,4 @@ fn list(item: &FieldRef, values: ArrayRef, length: usize, rows: usize) -> Result
 fn trs(first: usize, rows: usize) -> ArrayRef {
     let trs = (first..first + rows).map(|tr| tr as i64);
     Arc::new(Int64Array::from_iter_values(trs))
-}
-
-fn batch(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
-    let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    Ok(RecordBatch::try_new_with_options(
-        Arc::clone(schema),
-        columns,
-        &options,
-    )?)
 }

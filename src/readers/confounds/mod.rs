@@ -28,6 +28,7 @@ use super::bids::{Name, entities};
 use super::bold::MAX_LENGTH_KEY;
 use super::format::{
     BatchIterator, BidsUse, Description, FileScan, Format, Options, Parameter, ParameterKind,
+    until_error,
 };
 use super::tsv::{KEYS, Table, column_name};
 
@@ -125,7 +126,10 @@ impl Format for Confounds {
 
     fn open(&self, scan: &FileScan) -> Result<BatchIterator> {
         Ok(match Strategy::of(&scan.options)? {
-            None => Box::new(Columns::open(scan)?),
+            None => {
+                let mut columns = Columns::open(scan)?;
+                until_error(move || columns.batch())
+            }
             Some(strategy) => Box::new(Regressors::open(scan, &strategy)?),
         })
     }

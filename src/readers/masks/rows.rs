@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, RecordBatchOptions};
+use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::Result;
 
 use super::Voxels;
-use crate::readers::format::FileScan;
+use crate::readers::format::{FileScan, record_batch};
 use crate::readers::nifti::grid::{Grid, grid_metadata};
 
 /// The most rows in a batch; each has 48 bytes.
@@ -62,12 +62,7 @@ impl Rows {
             Arc::new(Float64Array::from_iter_values(places))
         };
         let columns = self.schema.fields().iter().map(column).collect();
-        let options = RecordBatchOptions::new().with_row_count(Some(positions.len()));
-        Ok(RecordBatch::try_new_with_options(
-            Arc::clone(&self.schema),
-            columns,
-            &options,
-        )?)
+        record_batch(&self.schema, columns, positions.len())
     }
 }
 

@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, FixedSizeListArray, Float64Array, Int64Array, ListArray, RecordBatch,
-    RecordBatchOptions, StringArray,
+    ArrayRef, FixedSizeListArray, Float64Array, Int64Array, ListArray, RecordBatch, StringArray,
 };
 use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema};
 use datafusion::common::Result;
@@ -17,7 +16,7 @@ use super::raw::Raw;
 use super::volumes::header_bytes;
 use crate::readers::files::leave_out_empty;
 use crate::readers::format::{
-    BatchIterator, Description, FileScan, Format, Options, Parameter, file_error,
+    BatchIterator, Description, FileScan, Format, Options, Parameter, file_error, record_batch,
 };
 
 /// Headers as rows. Only the header's bytes of a file are read, and only when the query runs,
@@ -138,12 +137,7 @@ impl Row {
         let columns = fields
             .map(|field| self.column(field))
             .collect::<Result<_>>()?;
-        let options = RecordBatchOptions::new().with_row_count(Some(1));
-        Ok(RecordBatch::try_new_with_options(
-            Arc::clone(&scan.schema),
-            columns,
-            &options,
-        )?)
+        record_batch(&scan.schema, columns, 1)
     }
 
     /// The one value of a column that [`NiftiHeader::describe`] lists.

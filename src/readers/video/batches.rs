@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, FixedSizeListArray, Float32Array, Float64Array, Int64Array, RecordBatch,
-    RecordBatchOptions,
 };
 use arrow::datatypes::{DataType, FieldRef, SchemaRef};
 use datafusion::common::{Result, exec_err};
@@ -14,7 +13,7 @@ use super::paint::Painter;
 use super::rows::Rows;
 use super::stream::{Decoder, Stream};
 use super::wanted::Wanted;
-use crate::readers::format::{FileScan, file_error};
+use crate::readers::format::{FileScan, file_error, record_batch};
 
 /// Rows of a batch that holds no pictures.
 const PLAIN_ROWS: usize = 8_192;
@@ -91,12 +90,7 @@ impl Batches {
                 other => return exec_err!("read_video has no column {other}"),
             });
         }
-        let options = RecordBatchOptions::new().with_row_count(Some(to - from));
-        Ok(RecordBatch::try_new_with_options(
-            Arc::clone(&self.schema),
-            columns,
-            &options,
-        )?)
+        record_batch(&self.schema, columns, to - from)
     }
 
     fn frame_column(&mut self, from: usize, to: usize) -> Result<ArrayRef> {

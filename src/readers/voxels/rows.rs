@@ -4,13 +4,13 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, RecordBatchOptions};
+use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch};
 use arrow::datatypes::{Field, SchemaRef};
 use datafusion::common::Result;
 
 use super::series::Series;
 use super::{Masks, open};
-use crate::readers::format::{FileScan, file_error};
+use crate::readers::format::{FileScan, file_error, record_batch};
 use crate::readers::nifti::grid::Grid;
 use crate::readers::nifti::volumes::c_order;
 use crate::readers::values::Encoding;
@@ -88,10 +88,7 @@ impl Rows {
             .iter()
             .map(|field| self.column(field, rows.clone()))
             .collect::<Result<Vec<_>>>()?;
-        let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
-        Ok(RecordBatch::try_new_with_options(
-            schema, columns, &options,
-        )?)
+        record_batch(&schema, columns, rows.len())
     }
 
     fn column(&mut self, field: &Field, rows: Range<usize>) -> Result<ArrayRef> {
