@@ -9,6 +9,7 @@
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use serde_json::Value;
 
@@ -188,12 +189,17 @@ impl External {
 
 /// The option for neither dropping nor repeating pictures: it was renamed in 5.1, and the old name is going.
 fn every_picture() -> [&'static str; 2] {
-    let version = Program::Ffmpeg
-        .start("", ["-version"])
-        .and_then(|output| output.text(MAX_PROBE));
-    match version.as_deref().map(is_before_5_1) {
-        Ok(true) => ["-vsync", "passthrough"],
-        _ => ["-fps_mode", "passthrough"],
+    // Asked once: each file is read twice.
+    static IS_OLD: OnceLock<bool> = OnceLock::new();
+    let is_old = IS_OLD.get_or_init(|| {
+        let version = Program::Ffmpeg
+            .start("", ["-version"])
+            .and_then(|output| output.text(MAX_PROBE));
+        version.as_deref().is_ok_and(is_before_5_1)
+    });
+    match is_old {
+        true => ["-vsync", "passthrough"],
+        false => ["-fps_mode", "passthrough"],
     }
 }
 
