@@ -51,18 +51,7 @@ fn of_movie(path: &Path) -> Result<f64, String> {
 
 fn of_sound(path: &Path) -> Result<f64> {
     let mut sound = Waveform::open(path, &WaveformOptions::default())?;
-    let samples = match sound.length() {
-        Some(samples) => samples,
-        None => {
-            let (mut samples, mut buffer) = (0, Vec::new());
-            while sound.read(&mut buffer)? {
-                samples += buffer.len() as u64;
-                buffer.clear();
-            }
-            samples
-        }
-    };
-    Ok(samples as f64 / f64::from(sound.sample_rate()))
+    Ok(sound.count()? as f64 / f64::from(sound.sample_rate()))
 }
 
 #[cfg(test)]

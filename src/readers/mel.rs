@@ -232,7 +232,6 @@ impl Format for Mel {
             batch_rows: (scan.batch_bytes / row_bytes).max(1),
             frame: 0,
             samples: Vec::new(),
-            received: 0,
             frames: Vec::new(),
             ended: false,
         };
@@ -313,8 +312,6 @@ struct Frames {
     /// The next row.
     frame: u64,
     samples: Vec<f32>,
-    /// The number of samples read.
-    received: u64,
     /// Frames ready, from `frame` on.
     frames: Vec<f32>,
     ended: bool,
@@ -344,17 +341,10 @@ impl Frames {
 
     /// As [`fill`](Self::fill), of frames without content.
     fn count(&mut self, rows: usize) -> Result<usize> {
-        let length = match self.waveform.length() {
-            Some(length) => length,
-            None => {
-                while self.waveform.read(&mut self.samples)? {
-                    self.received += self.samples.len() as u64;
-                    self.samples.clear();
-                }
-                self.received
-            }
-        };
-        let left = self.options.frames(length).saturating_sub(self.frame);
+        let left = self
+            .options
+            .frames(self.waveform.count()?)
+            .saturating_sub(self.frame);
         Ok(usize::try_from(left).map_or(rows, |left| left.min(rows)))
     }
 

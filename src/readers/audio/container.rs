@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
+use super::super::mp4::is_movie;
+
 /// The kinds of file that may hold sound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Container {
@@ -48,9 +50,6 @@ pub fn recognise(path: &Path) -> Result<Option<(Container, u64)>, String> {
 }
 
 fn by_magic(magic: &[u8]) -> Option<Container> {
-    const MOVIE: [&[u8]; 7] = [
-        b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot",
-    ];
     match magic {
         [b'R', b'I', b'F', b'F', ..] => Some(Container::Wav),
         [b'f', b'L', b'a', b'C', ..] => Some(Container::Flac),
@@ -67,7 +66,8 @@ fn by_magic(magic: &[u8]) -> Option<Container> {
         {
             Some(Container::Mpeg)
         }
-        _ if magic.get(4..8).is_some_and(|kind| MOVIE.contains(&kind)) => Some(Container::Movie),
+        // A QuickTime movie may have its preview first.
+        _ if is_movie(magic) || magic.get(4..8) == Some(b"pnot") => Some(Container::Movie),
         _ => None,
     }
 }

@@ -20,6 +20,8 @@ pub struct Waveform {
     /// Samples to drop before the next one that is given.
     skip: u64,
     ended: bool,
+    /// The number of samples, once they were counted.
+    counted: Option<u64>,
 }
 
 impl Waveform {
@@ -45,6 +47,7 @@ impl Waveform {
             decoded: Vec::new(),
             skip: 0,
             ended: false,
+            counted: None,
         })
     }
 
@@ -58,6 +61,24 @@ impl Waveform {
         let own = self.decoder.sample_rate();
         let length = self.decoder.length()?;
         Some(resampled_length(length, own, self.sample_rate))
+    }
+
+    /// The number of samples of the whole file, which is decoded where only that can tell: it
+    /// must not have been read, and cannot be read after.
+    ///
+    /// # Errors
+    /// As [`Decoder::read`].
+    pub fn count(&mut self) -> Result<u64> {
+        if let Some(known) = self.length().or(self.counted) {
+            return Ok(known);
+        }
+        let (mut count, mut samples) = (0, Vec::new());
+        while self.read(&mut samples)? {
+            count += samples.len() as u64;
+            samples.clear();
+        }
+        self.counted = Some(count);
+        Ok(count)
     }
 
     /// Lets the next sample read be sample `sample` of the whole file, which it equals
