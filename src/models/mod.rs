@@ -3,17 +3,19 @@
 
 pub mod backend;
 pub mod embedding;
-pub mod fit;
 mod kept;
+mod options;
+pub mod rows;
 pub mod show;
 pub mod srm;
-pub mod srm_transform;
 pub mod store;
+mod tables;
 pub mod vocoder;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use datafusion::common::{Result, plan_err};
+use datafusion::common::{DataFusionError, Result, plan_err};
 use datafusion::execution::FunctionRegistry;
 use datafusion::prelude::SessionContext;
 
@@ -21,12 +23,18 @@ pub use store::Models;
 
 use crate::database::ObjectKind;
 use crate::session::{Answer, Session};
-use crate::statements::parse::CreateModel;
+use crate::statements::parse::{CreateModel, Source};
+use rows::Rows;
+use store::Description;
 
 /// The functions that need models.
 pub fn register_functions(context: &SessionContext, models: &Arc<Models>) {
     context.register_udf(embedding::udf::udf());
-    context.register_udf(srm_transform::function(Arc::clone(models)));
+    context.register_udf(srm::srm_transform(Arc::clone(models)));
+    context.register_udf(srm::srm_inverse(Arc::clone(models)));
+    for (name, function) in tables::all(models) {
+        context.register_udtf(name, function);
+    }
     context.register_udaf(vocoder::vocode());
     let registered = context
         .state_ref()
@@ -49,28 +57,117 @@ pub async fn create(session: &Session, create: CreateModel, text: &str) -> Resul
     if exists() && create.if_not_exists {
         return Ok(Answer::done(format!("model {name} is there already")));
     }
-    if create.using != "srm" {
-        return plan_err!(
-            "CREATE MODEL {name}: there is no kind of model `{}`; there is srm",
-            create.using
-        );
-    }
-    let options = srm::Options::from_sql(&create.options)?;
+    let plan = Plan::of(session, &create)?;
     let staging = session.database().write().await?;
     if exists() && !create.or_replace {
         return plan_err!("model {name} exists; CREATE OR REPLACE MODEL replaces it");
     }
-    let rows = fit::collect(session, create.query).await?;
-    let summary = format!(
-        "{} subjects, {} TRs, {} features",
-        rows.subjects.len(),
-        rows.trs(),
-        options.features
-    );
-    let model = srm::fit(rows, options).await?;
-    store::write(staging.directory(), &model, name, text)?;
+    let rows = Rows::collect(session, create.query, srm::check).await?;
+    let work = Work {
+        name: name.clone(),
+        text: text.to_string(),
+        threads: session.context().state().config().target_partitions(),
+        models: Arc::clone(session.models()),
+        directory: staging.directory().to_path_buf(),
+    };
+    let summary = tokio::task::spawn_blocking(move || work.fit(plan, rows))
+        .await
+        .map_err(|error| DataFusionError::External(Box::new(error)))??;
     staging.publish_directory(ObjectKind::Model, name)?;
     Ok(Answer::done(format!("created model {name} ({summary})")))
+}
+
+/// What a `CREATE MODEL` asks for.
+enum Plan {
+    Srm(srm::Options),
+    /// More subjects for this model.
+    Join(Box<Description>),
+}
+
+impl Plan {
+    fn of(session: &Session, create: &CreateModel) -> Result<Self> {
+        let name = &create.name;
+        match &create.source {
+            Source::Kind { using, options } => match srm::Kind::of(using) {
+                Some(kind) => Ok(Self::Srm(srm::Options::from_sql(kind, options)?)),
+                None => plan_err!(
+                    "CREATE MODEL {name}: there is no kind of model `{using}`; there are srm, detsrm, rsrm"
+                ),
+            },
+            Source::Model(model) => {
+                let model = session.models().describe(model)?;
+                match srm::Kind::of(&model.kind) {
+                    Some(_) => Ok(Self::Join(Box::new(model))),
+                    None => plan_err!(
+                        "CREATE MODEL {name}: {} is a model of kind {}; subjects can join shared response models",
+                        model.name,
+                        model.kind
+                    ),
+                }
+            }
+        }
+    }
+}
+
+/// The part of a `CREATE MODEL` that keeps a thread busy.
+struct Work {
+    name: String,
+    text: String,
+    threads: usize,
+    models: Arc<Models>,
+    directory: PathBuf,
+}
+
+impl Work {
+    /// Writes the model's files; gives a summary of it.
+    fn fit(self, plan: Plan, mut rows: Rows) -> Result<String> {
+        let new = rows.subjects.iter();
+        let (names, voxels): (Vec<_>, Vec<_>) =
+            new.map(|s| (s.name.clone(), s.widths[0])).unzip();
+        let trs = rows.subjects.first().map_or(0, |subject| subject.trs());
+        let description = match plan {
+            Plan::Srm(options) => {
+                let history = srm::fit(&mut rows, options, self.threads, &self.directory)?;
+                Description {
+                    kind: options.kind.name().to_string(),
+                    options: serde_json::to_value(options).map_err(external)?,
+                    features: options.features,
+                    trs,
+                    subjects: names,
+                    voxels,
+                    history_of: options.kind.history().to_string(),
+                    history,
+                    input_schema: rows.input_schema(),
+                    name: self.name,
+                    query: self.text,
+                    content_hash: String::new(),
+                }
+            }
+            Plan::Join(model) => {
+                srm::join(&mut rows, &self.models, &model, &self.directory)?;
+                Description {
+                    subjects: [model.subjects.clone(), names].concat(),
+                    voxels: [model.voxels.clone(), voxels].concat(),
+                    input_schema: rows.input_schema(),
+                    name: self.name,
+                    query: self.text,
+                    ..*model
+                }
+            }
+        };
+        let summary = format!(
+            "{} subjects, {} TRs, {} features",
+            description.subjects.len(),
+            description.trs,
+            description.features
+        );
+        store::describe(&self.directory, description)?;
+        Ok(summary)
+    }
+}
+
+fn external(error: serde_json::Error) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
 }
 
 /// `DROP MODEL`.
