@@ -2,6 +2,7 @@
 
 mod batches;
 mod colour;
+mod convert;
 mod decode;
 mod external;
 mod paint;

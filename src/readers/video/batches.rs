@@ -9,7 +9,7 @@ use arrow::array::{
 use arrow::datatypes::{DataType, FieldRef, SchemaRef};
 use datafusion::common::{Result, exec_err};
 
-use super::paint::Painter;
+use super::paint::{Painter, append_numbers};
 use super::rows::Rows;
 use super::stream::{Decoder, Stream};
 use super::wanted::Wanted;
@@ -157,7 +157,7 @@ impl Frames {
             _ => {
                 let at = values.len();
                 let picture = self.decoder.picture(sample)?;
-                self.painter.paint(picture, values)?;
+                append_numbers(self.painter.paint(picture)?, values);
                 self.painted = Some((sample, at));
             }
         }

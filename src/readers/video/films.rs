@@ -321,9 +321,7 @@ fn filters_and_grey_are_those_of_pillow() {
             height: 10,
             rgb: &rgb,
         };
-        let mut out = vec![];
-        painter.paint(picture, &mut out).unwrap();
-        out.iter().map(|v| (v * 255.0).round() as u8).collect()
+        painter.paint(picture).unwrap().to_vec()
     };
     for name in ["nearest", "bilinear", "bicubic", "lanczos", "area"] {
         for (width, height) in [(5, 4), (17, 13)] {

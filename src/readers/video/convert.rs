@@ -1,0 +1,119 @@
+//! Y'CbCr of a decoded picture as 8-bit colours.
+
+use rust_h264::decoder::{ChromaFormat, Frame};
+use yuv::{YuvPlanarImage, YuvRange};
+
+use super::colour::Colour;
+
+/// Converts pictures; keeps a buffer for those of more than 8 bits.
+#[derive(Default)]
+pub struct Converter {
+    planes: [Vec<u16>; 3],
+}
+
+impl Converter {
+    /// Fills `pixels` with the picture as it is stored, `N` bytes a pixel: 3 are red, green and
+    /// blue, 4 have one more that means nothing. Four bytes are one lane of SIMD.
+    ///
+    /// Chroma is repeated, not interpolated, as ffmpeg does by default.
+    pub fn convert<const N: usize>(
+        &mut self,
+        colour: &Colour,
+        frame: &Frame,
+        pixels: &mut Vec<u8>,
+    ) -> Result<(), String> {
+        let Colour { range, matrix } = *colour;
+        let (width, height) = (frame.width, frame.height);
+        pixels.resize(width as usize * height as usize * N, 0);
+        let stride = width * N as u32;
+        let is_420 = frame.chroma_format == ChromaFormat::Yuv420;
+        if frame.bit_depth > 8 {
+            for (plane, bytes) in self.planes.iter_mut().zip([&frame.y, &frame.u, &frame.v]) {
+                plane.clear();
+                let samples = bytes.as_chunks().0.iter();
+                plane.extend(samples.map(|&sample| u16::from_le_bytes(sample)));
+            }
+            let [y, u, v] = &self.planes;
+            let convert = match (is_420, N) {
+                (true, 3) => yuv::i010_to_rgb,
+                (true, _) => yuv::i010_to_rgba,
+                (false, 3) => yuv::i210_to_rgb,
+                (false, _) => yuv::i210_to_rgba,
+            };
+            convert(&planar(frame, [y, u, v]), pixels, stride, range, matrix)
+        } else {
+            let convert = match (is_420, N) {
+                (true, 3) => yuv::yuv420_to_rgb,
+                (true, _) => yuv::yuv420_to_rgba,
+                (false, 3) => yuv::yuv422_to_rgb,
+                (false, _) => yuv::yuv422_to_rgba,
+            };
+            let planes = [&frame.y[..], &frame.u, &frame.v];
+            convert(&planar(frame, planes), pixels, stride, range, matrix)
+        }
+        .map_err(|e| format!("cannot convert a {width} x {height} picture to RGB: {e}"))?;
+        below_black::<N>(colour, frame, pixels);
+        Ok(())
+    }
+}
+
+/// Where luma is below black, colours lose what it is below; `yuv` takes it for black.
+fn below_black<const N: usize>(colour: &Colour, frame: &Frame, pixels: &mut [u8]) {
+    if colour.range != YuvRange::Limited {
+        return;
+    }
+    let width = frame.width as usize;
+    let bytes = frame.bytes_per_sample();
+    let scale = if bytes == 1 { 1.0 } else { 4.0 };
+    let down = usize::from(frame.chroma_format == ChromaFormat::Yuv420);
+    let chroma_width = frame.chroma_width() as usize;
+    for (row, line) in frame.y.chunks_exact(width * bytes).enumerate() {
+        for (run, lumas) in line.chunks(RUN * bytes).enumerate() {
+            let least = match bytes {
+                1 => lumas.iter().fold(u8::MAX, |least, &y| least.min(y)).into(),
+                _ => least_of_16_bits(lumas) / 4,
+            };
+            // Most runs have none, and the least is found by SIMD.
+            if least >= 16 {
+                continue;
+            }
+            for x in run * RUN..(run * RUN + RUN).min(width) {
+                let y = f64::from(frame.sample(&frame.y, row * width + x)) / scale;
+                if y < 16.0 {
+                    let at = (row >> down) * chroma_width + x / 2;
+                    let cb = f64::from(frame.sample(&frame.u, at)) / scale;
+                    let cr = f64::from(frame.sample(&frame.v, at)) / scale;
+                    let pixel = N * (row * width + x);
+                    pixels[pixel..pixel + 3].copy_from_slice(&colour.rgb(y, cb, cr));
+                }
+            }
+        }
+    }
+}
+
+/// Pixels that are looked at together.
+const RUN: usize = 32;
+
+fn least_of_16_bits(bytes: &[u8]) -> u16 {
+    bytes
+        .as_chunks()
+        .0
+        .iter()
+        .fold(u16::MAX, |least, &y| least.min(u16::from_le_bytes(y)))
+}
+
+fn planar<'a, T: Copy + std::fmt::Debug>(
+    frame: &Frame,
+    [y_plane, u_plane, v_plane]: [&'a [T]; 3],
+) -> YuvPlanarImage<'a, T> {
+    YuvPlanarImage {
+        y_plane,
+        y_stride: frame.width,
+        u_plane,
+        u_stride: frame.chroma_width(),
+        v_plane,
+        v_stride: frame.chroma_width(),
+        width: frame.width,
+        height: frame.height,
+    }
+}
