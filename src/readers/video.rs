@@ -1,5 +1,6 @@
 //! `read_video`: the pictures of a film and when each is shown.
 
+mod ahead;
 mod batches;
 mod colour;
 mod convert;

@@ -76,17 +76,23 @@ impl Painter {
         let (from, mut bytes): (_, &[u8]) = match picture {
             Picture::Coded(frame) if is_grey => {
                 let pixels = &mut self.pixels;
-                self.converter.convert::<4>(colour, frame, pixels)?;
-                greys::<4>(pixels, &mut self.grey);
+                self.grey.clear();
+                for start in (0..frame.height).step_by(BAND) {
+                    let rows = start..(start + BAND as u32).min(frame.height);
+                    self.converter.convert::<4>(colour, frame, rows, pixels)?;
+                    append_greys::<4>(pixels, &mut self.grey);
+                }
                 ((frame.width, frame.height), &self.grey)
             }
             Picture::Coded(frame) => {
                 let pixels = &mut self.pixels;
-                self.converter.convert::<3>(colour, frame, pixels)?;
+                self.converter
+                    .convert::<3>(colour, frame, 0..frame.height, pixels)?;
                 ((frame.width, frame.height), pixels)
             }
             Picture::Rgb { width, height, rgb } if is_grey => {
-                greys::<3>(rgb, &mut self.grey);
+                self.grey.clear();
+                append_greys::<3>(rgb, &mut self.grey);
                 ((width, height), &self.grey)
             }
             Picture::Rgb { width, height, rgb } => ((width, height), rgb),
@@ -132,14 +138,16 @@ fn number(byte: u8) -> f32 {
     byte * HIGH + byte * LOW
 }
 
-/// BT.601 luma of pixels of `N` bytes in 16-bit fixed point, rounded: Pillow's `convert('L')`.
-fn greys<const N: usize>(pixels: &[u8], greys: &mut Vec<u8>) {
+/// Rows that are made grey together: their colours stay in the processor's cache.
+const BAND: usize = 16;
+
+/// Appends the BT.601 luma of pixels of `N` bytes in 16-bit fixed point, rounded: Pillow's `convert('L')`.
+fn append_greys<const N: usize>(pixels: &[u8], greys: &mut Vec<u8>) {
     // Factors of 15 bits at most are one instruction for eight products; 38,470 is twice one.
     let luma = |pixel: &[u8; N]| {
         let [r, g, b] = [pixel[0], pixel[1], pixel[2]].map(i32::from);
         ((19_595 * r + 2 * (19_235 * g) + 7_471 * b + 0x8000) >> 16) as u8
     };
-    greys.clear();
     greys.extend(pixels.as_chunks().0.iter().map(luma));
 }
 
