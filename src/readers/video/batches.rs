@@ -182,11 +182,12 @@ impl Frames {
             }
             _ => {
                 let at = values.len();
-                let bytes = match &mut self.source {
-                    Source::InTurn(decoder, painter) => painter.paint(decoder.picture(sample)?)?,
-                    Source::Ahead(ahead) => ahead.picture(sample)?,
-                };
-                append_numbers(bytes, values);
+                match &mut self.source {
+                    Source::InTurn(decoder, painter) => {
+                        painter.paint_numbers(decoder.picture(sample)?, values)?;
+                    }
+                    Source::Ahead(ahead) => append_numbers(ahead.picture(sample)?, values),
+                }
                 self.painted = Some((sample, at));
             }
         }

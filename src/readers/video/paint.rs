@@ -1,5 +1,7 @@
 //! A decoded picture in the size and the colours that were asked for, and as numbers.
 
+use std::ops::Range;
+
 use fast_image_resize::images::{TypedImage, TypedImageRef};
 use fast_image_resize::pixels::{InnerPixel, U8, U8x3};
 use fast_image_resize::{PixelTrait, ResizeAlg, ResizeOptions, Resizer};
@@ -68,6 +70,27 @@ impl Painter {
         }
     }
 
+    /// Appends the picture as height × width × channels numbers from 0 to 1.
+    pub fn paint_numbers(&mut self, picture: Picture, out: &mut Vec<f32>) -> Result<(), String> {
+        let shown = (self.width, self.height);
+        match picture {
+            Picture::Coded(frame)
+                if (frame.width, frame.height) == shown
+                    && self.turns == 0
+                    && !self.look.is_grey =>
+            {
+                for rows in bands(frame.height) {
+                    let pixels = &mut self.pixels;
+                    self.converter
+                        .convert::<3>(&self.colour, frame, rows, pixels)?;
+                    append_numbers(pixels, out);
+                }
+            }
+            picture => append_numbers(self.paint(picture)?, out),
+        }
+        Ok(())
+    }
+
     /// The picture as height × width × channels bytes.
     ///
     /// Grey and the size are made of 8-bit RGB, and the turn comes last.
@@ -77,8 +100,7 @@ impl Painter {
             Picture::Coded(frame) if is_grey => {
                 let pixels = &mut self.pixels;
                 self.grey.clear();
-                for start in (0..frame.height).step_by(BAND) {
-                    let rows = start..(start + BAND as u32).min(frame.height);
+                for rows in bands(frame.height) {
                     self.converter.convert::<4>(colour, frame, rows, pixels)?;
                     append_greys::<4>(pixels, &mut self.grey);
                 }
@@ -138,8 +160,12 @@ fn number(byte: u8) -> f32 {
     byte * HIGH + byte * LOW
 }
 
-/// Rows that are made grey together: their colours stay in the processor's cache.
-const BAND: usize = 16;
+/// The rows of a picture, some at a time: so few that their colours stay in the processor's cache.
+fn bands(height: u32) -> impl Iterator<Item = Range<u32>> {
+    const ROWS: u32 = 16;
+    let starts = (0..height).step_by(ROWS as usize);
+    starts.map(move |start| start..height.min(start + ROWS))
+}
 
 /// Appends the BT.601 luma of pixels of `N` bytes in 16-bit fixed point, rounded: Pillow's `convert('L')`.
 fn append_greys<const N: usize>(pixels: &[u8], greys: &mut Vec<u8>) {
