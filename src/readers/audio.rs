@@ -19,6 +19,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::{Result, plan_err};
 use voxql_udfs::vectors::vector_type;
 
+use super::bold::MAX_LENGTH_KEY;
 use super::format::{
     BatchIterator, Description, FileScan, Format, Options, Parameter, ParameterKind, until_error,
 };
@@ -125,6 +126,7 @@ impl Format for Audio {
         let sound = WaveformOptions::new(self.function(), options)?;
         let cuts = Cuts::new(options)?;
         let mut kept = Vec::with_capacity(files.len());
+        let mut highest = 0;
         for path in files {
             if waveform::is_empty(&path) {
                 continue;
@@ -140,13 +142,19 @@ impl Format for Audio {
                     1.0 / f64::from(rate)
                 );
             }
+            highest = highest.max(rate);
             kept.push(path);
         }
+        // With it batches are no larger than they should be: rows are as long as sounds are.
+        let longest = options.float("chunk_duration").unwrap_or_default() * f64::from(highest);
+        let samples = Field::new("samples", vector_type(None), false).with_metadata(
+            [(MAX_LENGTH_KEY.to_owned(), longest.ceil().to_string())].into(),
+        );
         let schema = Schema::new(vec![
             Field::new("time", DataType::Float64, false),
             Field::new("duration", DataType::Float64, false),
             Field::new("sample_rate", DataType::Int32, false),
-            Field::new("samples", vector_type(None), false),
+            samples,
         ]);
         Ok(Description {
             schema: Arc::new(schema),

@@ -203,6 +203,7 @@ fn a_long_sound_takes_no_more_memory() {
         write_sound(&folder.path().join(format!("{minutes}.wav")), minutes);
     }
     let queries = [
+        "SELECT count(samples), sum(samples[1]) FROM read_audio('{}.wav', chunk_duration => 0.1)",
         "SELECT count(mel), sum(mel[1]) FROM read_mel('{}.wav', hop_length => 2205)",
         "SELECT count(mel), sum(mel[1]) FROM read_mel('{}.wav', sample_rate => 16000, hop_length => 1600)",
     ];

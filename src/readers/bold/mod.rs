@@ -42,7 +42,8 @@ use super::nifti::pair;
 pub const MASK_KEY: &str = "voxql.mask";
 /// Field metadata of a `bold` of parcels: the label of each element, `1,2,5`.
 pub const LABELS_KEY: &str = "voxql.labels";
-/// Field metadata of a `bold` whose files differ in their number of voxels: the largest.
+/// Field metadata of lists that differ in length, such as a `bold` whose files differ in their number of
+/// voxels: the largest. Batches have the fewer rows, the longer they are.
 pub const MAX_LENGTH_KEY: &str = "voxql.max_length";
 
 /// Functional MRI in NIfTI-1 or NIfTI-2, in one file or a `.hdr`/`.img` pair, compressed or

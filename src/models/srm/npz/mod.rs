@@ -71,15 +71,17 @@ pub fn export(models: &Models, model: &Description, target: &Path) -> Result<()>
     let sigma = stored::sigma(models, model)?;
 
     let file = staged_file::beside(target)?;
-    let mut npz = Npz(Archive::new(BufWriter::new(file.as_file())));
-    let written = npz
-        .add("w_", vec![n, voxels, k], weights)
-        .and_then(|()| npz.matrix("s_", shared.as_ref()))
-        .and_then(|()| npz.matrix("sigma_s_", sigma.as_ref()))
-        .and_then(|()| npz.add("mu_", vec![n, voxels], means))
-        .and_then(|()| npz.add("rho2_", vec![n], rho2))
-        .and_then(|()| npz.add("kwargs", vec![3], numbers));
-    if let Err(error) = written.and_then(|()| npz.0.finish()) {
+    let written = {
+        let mut npz = Npz(Archive::new(BufWriter::new(file.as_file())));
+        npz.add("w_", vec![n, voxels, k], weights)
+            .and_then(|()| npz.matrix("s_", shared.as_ref()))
+            .and_then(|()| npz.matrix("sigma_s_", sigma.as_ref()))
+            .and_then(|()| npz.add("mu_", vec![n, voxels], means))
+            .and_then(|()| npz.add("rho2_", vec![n], rho2))
+            .and_then(|()| npz.add("kwargs", vec![3], numbers))
+            .and_then(|()| npz.0.finish())
+    };
+    if let Err(error) = written {
         return exec_err!("COPY MODEL {name} TO '{}': {error}", target.display());
     }
     file.as_file().sync_all()?;

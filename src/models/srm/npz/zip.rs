@@ -61,7 +61,7 @@ impl<W: Write> Archive<W> {
         Ok(())
     }
 
-    pub fn finish(mut self) -> Result<(), String> {
+    pub fn finish(&mut self) -> Result<(), String> {
         let start = self.position;
         let mut directory = Vec::new();
         for member in &self.members {
