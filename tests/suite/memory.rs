@@ -78,7 +78,7 @@ fn peak(folder: &Path, run: &str, volumes: usize) -> u64 {
     peak
 }
 
-/// Peak resident memory of a query, in MB, and the first row of its answer.
+/// Peak resident memory of statements, in MB, and the last row of their answer.
 fn peak_of(folder: &Path, sql: &str) -> (u64, String) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_voxql"))
         .current_dir(folder)
@@ -99,7 +99,7 @@ fn peak_of(folder: &Path, sql: &str) -> (u64, String) {
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success());
     let answer = String::from_utf8(output.stdout).unwrap();
-    (peak, answer.lines().nth(1).unwrap().to_owned())
+    (peak, answer.lines().last().unwrap().to_owned())
 }
 
 #[test]
@@ -222,4 +222,29 @@ fn a_long_sound_takes_no_more_memory() {
             "memory grows with the sound: {peaks:?} MB; {query}"
         );
     }
+}
+
+/// A shared response model is fitted from subjects' second moments: their data are never in memory.
+#[test]
+fn more_subjects_take_hardly_more_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    write_run(&folder.path().join("run.nii.gz"), 60);
+    let mut peaks = Vec::new();
+    for subjects in [3, 12] {
+        let sql = format!(
+            "CREATE MODEL m USING srm OPTIONS (features 5, iterations 3) AS
+                 SELECT 's' || s AS subject, tr, bold
+                 FROM read_voxels('run.nii.gz') CROSS JOIN generate_series(1, {subjects}) AS subjects(s);
+             SELECT count(DISTINCT subject) FROM model_weights('m')"
+        );
+        let (peak, row) = peak_of(folder.path(), &sql);
+        assert_eq!(row, subjects.to_string());
+        peaks.push(peak);
+    }
+    let megabytes = 9 * 4 * VOXELS * 60 / 1_000_000;
+    eprintln!("peak resident memory of CREATE MODEL: {peaks:?} MB for 3 and 12 subjects");
+    assert!(
+        peaks[1] < peaks[0] + megabytes as u64 / 2,
+        "memory grows with the data ({megabytes} MB more): {peaks:?} MB"
+    );
 }
