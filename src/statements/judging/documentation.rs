@@ -66,7 +66,8 @@ there is a row of results for each of their values, such as each `voxel` of `isf
 The result has one row: `observed`, the summary; `ci_low` and `ci_high`, the interval that holds `ci_percentile` per cent of the resamples; and `p`, how often
 resamples, moved to where there is no correlation, reach what was observed. They are vectors over voxels, or numbers where `isc` is
 one. Of pairs, subjects are drawn, not pairs, and pairs of a subject with itself left out. The same `random_state` gives
-the same numbers, and BrainIAK's; where it is left out it is 0. Resamples in which nothing is defined are left out (BrainIAK's interval is then NaN).
+the same numbers, and BrainIAK's; where it is left out it is 0. As in BrainIAK the interval is NaN where a resample has nothing that is defined: of five subjects' pairs,
+one resample in 625 draws one subject only, which has no pairs.
 
 ### `permutation_isc`
 

@@ -36,8 +36,8 @@ pub struct Bootstrap {
 
 /// Bootstraps the summary of `iscs`, rows of voxels per subject or per pair.
 ///
-/// Pairwise, subjects are drawn, not pairs, and pairs of a subject with itself are left out.
-/// A resample whose summary is not defined is left out, too (BrainIAK loses the interval).
+/// Pairwise, subjects are drawn, not pairs, and pairs of a subject with itself are left out. Where a
+/// resample has nothing that is defined, as when one subject alone is drawn, the interval is NaN.
 ///
 /// # Errors
 /// When the rows cannot be all pairs.
@@ -64,22 +64,23 @@ pub fn bootstrap(iscs: &[&[f64]], options: &Options) -> Result<Bootstrap, String
             for rows in &resamples {
                 scratch.clear();
                 scratch.extend(rows.iter().map(|row| prepared[*row]));
-                let drawn = options.summary.of_prepared(&mut scratch);
-                if !drawn.is_nan() {
-                    distribution.push(drawn);
-                }
+                distribution.push(options.summary.of_prepared(&mut scratch));
             }
             out[at] = observed;
             if observed.is_nan() || distribution.is_empty() {
                 continue;
             }
+            // One that is not defined reaches nothing, and leaves no interval.
             let mut tail = Tail::new(observed, options.side);
             distribution.iter().for_each(|d| tail.add(d - observed));
+            out[3 * width + at] = tail.p_of_sample();
+            if distribution.iter().any(|d| d.is_nan()) {
+                continue;
+            }
             distribution.sort_unstable_by(f64::total_cmp);
             let outside = (100.0 - options.ci_percentile) / 2.0;
             out[width + at] = percentile(&distribution, outside);
             out[2 * width + at] = percentile(&distribution, options.ci_percentile + outside);
-            out[3 * width + at] = tail.p_of_sample();
         }
         out
     });

@@ -139,11 +139,9 @@ pub fn permutation_test(
             let observed = shuffled(&prepared, &as_it_is, options.summary, &mut scratch);
             let mut tail = Tail::new(observed, options.side);
             for shuffle in &shuffles {
-                let value = shuffled(&prepared, shuffle, options.summary, &mut scratch);
-                // A group may get only subjects whose correlation is not defined.
-                if !value.is_nan() {
-                    tail.add(value);
-                }
+                // A group may get only subjects whose correlation is not defined: NaN reaches
+                // nothing.
+                tail.add(shuffled(&prepared, shuffle, options.summary, &mut scratch));
             }
             out[at] = observed;
             out[width + at] = match (observed.is_nan(), all) {
