@@ -309,3 +309,65 @@ fn label(fields: &[FieldRef], columns: &[ArrayRef], row: usize) -> Result<String
     });
     Ok(parts.collect::<Result<Vec<_>>>()?.join(", "))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::datatypes::Float32Type;
+    use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryConsumer, MemoryPool};
+
+    use crate::session::{Session, Settings};
+
+    async fn gather(sql: &str, limit: usize) -> Result<SubjectRows<Float32Type>> {
+        let session = Session::open(Settings::default()).await?;
+        let answer = session.sql(sql).await?;
+        let columns = Columns::find("f", &answer.stream.schema())?;
+        let pool: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(limit));
+        let memory = MemoryConsumer::new("f").register(&pool);
+        SubjectRows::gather("f", columns, answer.stream, memory).await
+    }
+
+    #[tokio::test]
+    async fn rows_in_order_of_runs_and_times() {
+        let rows = gather(
+            "SELECT tr, s AS subject, run, CASE WHEN tr = 2 THEN NULL ELSE [tr, run] END AS v
+             FROM (VALUES ('b', 2), ('a', 2), ('a', 1), ('b', 1)) AS r(s, run), generate_series(2, 1, -1) AS t(tr)",
+            1 << 20,
+        )
+        .await
+        .unwrap();
+        assert_eq!(rows.names, ["a", "b"]);
+        assert_eq!((rows.width, rows.trs()), (2, 4));
+        let labels = rows.time_labels().unwrap();
+        assert_eq!(labels[0], "run = 1, tr = 1");
+        assert_eq!(labels[3], "run = 2, tr = 2");
+        assert_eq!(rows.times.schema().field(0).name(), "run");
+        for series in rows.series() {
+            assert_eq!(series[0], [1.0, 1.0]);
+            assert_eq!(series[2], [1.0, 2.0]);
+            assert!(series[1].iter().chain(series[3]).all(|x| x.is_nan()));
+        }
+        assert_eq!(rows.model, None);
+    }
+
+    /// The model that made a vector is known, through a subquery too.
+    #[tokio::test]
+    async fn the_model_is_remembered() {
+        let rows = gather(
+            "SELECT * FROM (SELECT 'a' AS subject, 1 AS tr, embed('x', model => 'hashing') AS v)",
+            1 << 20,
+        )
+        .await
+        .unwrap();
+        assert_eq!(rows.model.as_deref(), Some("hashing"));
+    }
+
+    #[tokio::test]
+    async fn memory_is_asked_for() {
+        let sql =
+            "SELECT 'a' AS subject, tr, [1.5, 2.5] AS v FROM generate_series(1, 100) AS t(tr)";
+        assert!(gather(sql, 1 << 20).await.is_ok());
+        let error = gather(sql, 500).await.err().unwrap().to_string();
+        assert!(error.contains("for f"), "{error}");
+    }
+}

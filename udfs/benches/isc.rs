@@ -105,7 +105,13 @@ fn segments(c: &mut Criterion) {
     };
     let subjects: Vec<Mat<f64>> = (0..SUBJECTS).map(subject).collect();
     c.bench_function("time_segment_matching, 50 features", |b| {
-        b.iter(|| black_box(match_segments(&subjects, &[0..TRS], 10)));
+        b.iter(|| {
+            black_box(match_segments(
+                &subjects,
+                std::slice::from_ref(&(0..TRS)),
+                10,
+            ))
+        });
     });
 }
 

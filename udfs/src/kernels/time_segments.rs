@@ -180,7 +180,7 @@ mod tests {
             subject(40, 0.01, 2),
             subject(40, 0.01, 3),
         ];
-        let got = match_segments(&subjects, &[0..40], 5).unwrap();
+        let got = match_segments(&subjects, std::slice::from_ref(&(0..40)), 5).unwrap();
         for matched in got {
             assert_eq!(matched.segments, 36);
             assert_eq!(matched.accuracy, 1.0);
@@ -199,13 +199,13 @@ mod tests {
     #[test]
     fn nothing_to_choose_from() {
         let subjects = [subject(9, 0.0, 1), subject(9, 0.0, 2)];
-        let error = match_segments(&subjects, &[0..9], 5).unwrap_err();
+        let error = match_segments(&subjects, std::slice::from_ref(&(0..9)), 5).unwrap_err();
         assert!(error.contains("no two segments of 5 TRs"), "{error}");
-        assert!(match_segments(&subjects, &[0..9], 10).is_err());
-        assert!(match_segments(&subjects, &[0..9], 0).is_err());
-        assert!(match_segments(&subjects[..1], &[0..9], 2).is_err());
+        assert!(match_segments(&subjects, std::slice::from_ref(&(0..9)), 10).is_err());
+        assert!(match_segments(&subjects, std::slice::from_ref(&(0..9)), 0).is_err());
+        assert!(match_segments(&subjects[..1], std::slice::from_ref(&(0..9)), 2).is_err());
         assert_eq!(
-            match_segments(&subjects, &[0..9], 2).unwrap()[0].accuracy,
+            match_segments(&subjects, std::slice::from_ref(&(0..9)), 2).unwrap()[0].accuracy,
             1.0
         );
     }

@@ -7,6 +7,7 @@ use voxql_udfs::kernels::isc::correlate::{leave_one_out, pairwise};
 use voxql_udfs::kernels::isc::isfc::Isfc;
 use voxql_udfs::kernels::isc::permutation::{self, Side, permutation_test};
 use voxql_udfs::kernels::isc::{Missing, Summary, pairs};
+use voxql_udfs::kernels::mt19937::Mt19937;
 
 /// `data[subject][tr]` of an array TRs × voxels × subjects, or TRs × subjects.
 fn subjects(golden: &Cases, value: &Value) -> Vec<Vec<Vec<f64>>> {
@@ -210,4 +211,68 @@ fn tests_equal_brainiak() {
     }
     note!("tests: {}", ids.join(", "));
     assert_eq!(ids.len(), 3);
+}
+
+/// What the golden cases lack, from BrainIAK 0.12: groups, pairs, sides, drawn signs. The rows are
+/// `RandomState(3).random_sample` less 0.4.
+#[test]
+fn groups_and_sides_equal_brainiak() {
+    let mut random = Mt19937::new(3);
+    let mut rows = |n: usize| -> Vec<[f64; 2]> {
+        let mut next = || random.next_f64() - 0.4;
+        (0..n).map(|_| [next(), next()]).collect()
+    };
+    let (each, pairs) = (rows(9), rows(36));
+    let each: Vec<&[f64]> = each.iter().map(|row| &row[..]).collect();
+    let pairs: Vec<&[f64]> = pairs.iter().map(|row| &row[..]).collect();
+    let second = [0, 1, 1, 0, 1, 0, 0, 1, 0].map(|group| group == 1);
+    let close = |got: &[f64], want: [f64; 2]| {
+        let near = got.iter().zip(want).all(|(a, b)| (a - b).abs() < 1e-12);
+        assert!(near, "{got:?}, not {want:?}");
+    };
+    let options = |pairwise, summary, side| permutation::Options {
+        pairwise,
+        summary,
+        permutations: 200,
+        side,
+        seed: 7,
+        threads: 1,
+    };
+    for (side, p) in [
+        (Side::Right, [0.8009950248756219, 0.7810945273631841]),
+        (Side::Left, [0.22388059701492538, 0.2935323383084577]),
+        (Side::TwoSided, [0.5174129353233831, 0.5422885572139303]),
+    ] {
+        let options = options(false, Summary::Median, side);
+        let got = permutation_test(&each, Some(&second), &options).unwrap();
+        close(&got.observed, [-0.35799450998270155, -0.09401198691229584]);
+        close(&got.p, p);
+    }
+    let mean = options(false, Summary::Mean, Side::Right);
+    let got = permutation_test(&each, None, &mean).unwrap();
+    close(&got.observed, [-0.03430770320703603, 0.1224943374844633]);
+    close(&got.p, [0.582089552238806, 0.05970149253731343]);
+
+    let of_pairs = options(true, Summary::Median, Side::Right);
+    let got = permutation_test(&pairs, Some(&second), &of_pairs).unwrap();
+    close(&got.observed, [-0.05393025956970021, 0.1412992521665702]);
+    close(&got.p, [0.6268656716417911, 0.20398009950248755]);
+    let got = permutation_test(&pairs, None, &of_pairs).unwrap();
+    close(&got.observed, [0.023486817023494033, 0.0617811621105579]);
+    close(&got.p, [0.31343283582089554, 0.263681592039801]);
+
+    let drawn = bootstrap::Options {
+        pairwise: true,
+        summary: Summary::Mean,
+        resamples: 200,
+        ci_percentile: 90.0,
+        side: Side::TwoSided,
+        seed: 7,
+        threads: 1,
+    };
+    let got = bootstrap(&pairs, &drawn).unwrap();
+    close(&got.observed, [0.081077956189955, 0.074668307586014]);
+    close(&got.ci_low, [-0.035109550264198, -0.059973051533254]);
+    close(&got.ci_high, [0.203394109936694, 0.181800519624484]);
+    close(&got.p, [0.253731343283582, 0.223880597014925]);
 }

@@ -21,7 +21,7 @@ fn accuracies() {
         let subjects: Vec<_> = list.iter().map(of).collect();
         let window = case["params"]["window"].as_u64().unwrap() as usize;
         let trs = subjects[0].nrows();
-        let got = match_segments(&subjects, &[0..trs], window).unwrap();
+        let got = match_segments(&subjects, std::slice::from_ref(&(0..trs)), window).unwrap();
         let accuracies: Vec<f64> = got.iter().map(|m| m.accuracy).collect();
         let want = golden.array(&case["outputs"]["accuracy"]).1;
         assert_close(&accuracies, &want, case);

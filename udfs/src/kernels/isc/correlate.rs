@@ -3,11 +3,6 @@
 //! A block of voxels at a time is centred in a buffer that stays in the processor's cache, so
 //! the data are read from memory once. Inner loops run over [`LANES`] voxels side by side.
 
-#![expect(
-    clippy::needless_range_loop,
-    reason = "lanes of several series are walked together"
-)]
-
 use std::ops::Range;
 
 use super::threads::{in_ranges, join_rows};
