@@ -11,6 +11,7 @@ use crate::readers;
 use crate::readers::bids::arguments;
 use crate::readers::call::usage;
 use crate::readers::format::{BidsUse, Format, ParameterKind};
+use crate::statements::judging::documentation::DOCUMENTATION;
 
 /// The sections of functions, in the order of the reference.
 const SECTIONS: [&str; 9] = [
@@ -366,6 +367,9 @@ pub fn markdown(context: &SessionContext) -> String {
         }
         if section == "Response Functions" {
             page.push_str(DESIGN_MATRIX);
+        }
+        if section == "Brain Functions" {
+            page.push_str(DOCUMENTATION);
         }
         for (name, kind, documentation) in [first].into_iter().chain(of_section) {
             function(&mut page, name, kind, documentation);

@@ -4,8 +4,9 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::common::{DataFusionError, Result, ScalarValue, plan_err};
 use datafusion::dataframe::DataFrame;
-use datafusion::execution::SessionState;
+use datafusion::execution::{SendableRecordBatchStream, SessionState};
 use datafusion::sql::sqlparser::ast::{Expr, FunctionArg, FunctionArgExpr, Ident, Value};
+use futures::TryStreamExt;
 use voxql_udfs::args::Arguments;
 use voxql_udfs::named_arguments::{closest, normalise};
 
@@ -33,20 +34,27 @@ impl Given {
     /// # Errors
     /// Name the argument, and say what the function takes.
     pub async fn evaluate(state: &SessionState, call: &Call) -> Result<Self> {
+        let mut given = Self::without_rows(state, call).await?;
+        for (at, name) in call.function.queries.iter().enumerate() {
+            given.rows[at] = match stream(state, call, name).await? {
+                Some(stream) => Some(collect(stream, call.function, name).await?),
+                None => None,
+            };
+        }
+        Ok(given)
+    }
+
+    /// Looks at all arguments, but leaves the queries to [`stream`].
+    ///
+    /// # Errors
+    /// Name the argument, and say what the function takes.
+    pub async fn without_rows(state: &SessionState, call: &Call) -> Result<Self> {
         let function = call.function;
         let given = by_parameter(function, &call.args)?;
-        let mut rows = Vec::with_capacity(function.queries.len());
-        for name in function.queries {
-            rows.push(match given.iter().find(|(known, _)| known == name) {
-                Some((_, expr)) => query(state, call, name, expr).await?,
-                None => None,
-            });
-        }
-        let values = constants(state, call, &given).await?;
         Ok(Self {
             function,
-            rows,
-            values,
+            rows: function.queries.iter().map(|_| None).collect(),
+            values: constants(state, call, &given).await?,
         })
     }
 
@@ -112,8 +120,19 @@ fn parameter(function: &Function, ident: &Ident) -> Result<&'static str> {
     }
 }
 
-/// The rows of the query that is the argument `name`; None where it is NULL.
-async fn query(state: &SessionState, call: &Call, name: &str, expr: &Expr) -> Result<Option<Rows>> {
+/// Starts the query that is the argument `name`; None where it was not given, or is NULL.
+///
+/// # Errors
+/// Name the argument. The stream's own errors do not: [`in_query`] says it.
+pub async fn stream(
+    state: &SessionState,
+    call: &Call,
+    name: &str,
+) -> Result<Option<SendableRecordBatchStream>> {
+    let given = by_parameter(call.function, &call.args)?;
+    let Some((_, expr)) = given.into_iter().find(|(known, _)| *known == name) else {
+        return Ok(None);
+    };
     let query = match expr {
         Expr::Subquery(query) => query,
         Expr::Nested(inner) => match inner.as_ref() {
@@ -126,9 +145,30 @@ async fn query(state: &SessionState, call: &Call, name: &str, expr: &Expr) -> Re
         _ => return no_query(call.function, name, expr),
     };
     let sql = format!("{}SELECT * FROM ({query}) AS {name}", call.with(query));
-    match run(state, &sql).await {
-        Ok(rows) => Ok(Some(rows)),
-        Err(error) => Err(error.context(format!("in the {name} of {}", call.function.name()))),
+    let started = match frame(state, &sql).await {
+        Ok(frame) => frame.execute_stream().await,
+        Err(error) => Err(error),
+    };
+    match started {
+        Ok(stream) => Ok(Some(stream)),
+        Err(error) => Err(in_query(error, call.function, name)),
+    }
+}
+
+/// Says of an error in which query it is.
+pub fn in_query(error: DataFusionError, function: &Function, name: &str) -> DataFusionError {
+    error.context(format!("in the {name} of {}", function.name()))
+}
+
+async fn collect(
+    stream: SendableRecordBatchStream,
+    function: &Function,
+    name: &str,
+) -> Result<Rows> {
+    let schema = stream.schema();
+    match stream.try_collect().await {
+        Ok(batches) => Ok(Rows { schema, batches }),
+        Err(error) => Err(in_query(error, function, name)),
     }
 }
 
@@ -163,10 +203,13 @@ async fn constants(
         .map(|(name, expr)| format!("{expr} AS {name}"))
         .collect();
     let sql = format!("{}SELECT {}", call.with(&exprs), columns.join(", "));
-    let rows = run(state, &sql)
-        .await
-        .map_err(|error| error.context(format!("in the arguments of {name_of}")))?;
-    let Some(row) = rows.batches.iter().find(|batch| batch.num_rows() > 0) else {
+    let batches = match frame(state, &sql).await {
+        Ok(frame) => frame.collect().await,
+        Err(error) => Err(error),
+    };
+    let batches =
+        batches.map_err(|error| error.context(format!("in the arguments of {name_of}")))?;
+    let Some(row) = batches.iter().find(|batch| batch.num_rows() > 0) else {
         return plan_err!("{name_of}: its arguments have no value");
     };
     for ((name, _), column) in constants.into_iter().zip(row.columns()) {
@@ -177,16 +220,13 @@ async fn constants(
     Ok(values)
 }
 
-/// Plans and runs a query as any statement is, with readers and other calls inside.
-async fn run(state: &SessionState, sql: &str) -> Result<Rows> {
+/// Plans a query as any statement is, with readers and other calls inside.
+async fn frame(state: &SessionState, sql: &str) -> Result<DataFrame> {
     let statement = statements::parse::parse(sql)?.pop();
     let Some(statements::Kind::Engine(statement)) = statement.map(|s| s.kind) else {
         return Err(DataFusionError::Internal(format!("not a query: {sql}")));
     };
     // Planning a query may come back here.
     let plan = Box::pin(statements::plan::plan(state, *statement)).await?;
-    let frame = DataFrame::new(state.clone(), plan);
-    let schema = SchemaRef::new(frame.schema().as_arrow().clone());
-    let batches = frame.collect().await?;
-    Ok(Rows { schema, batches })
+    Ok(DataFrame::new(state.clone(), plan))
 }

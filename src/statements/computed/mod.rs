@@ -25,6 +25,7 @@ use voxql_udfs::args::Parameters;
 
 use calls::Call;
 
+use super::judging::{bootstrap_isc, isc, isfc, permutation_isc, time_segment_matching};
 use super::table_functions::{scan_instead, scan_name};
 use super::{design_matrix, word_timing_report};
 
@@ -46,8 +47,13 @@ impl Function {
 }
 
 /// All of them.
-const FUNCTIONS: [&Function; 2] = [
+const FUNCTIONS: [&Function; 7] = [
+    &bootstrap_isc::BOOTSTRAP_ISC,
     &design_matrix::DESIGN_MATRIX,
+    &isc::ISC,
+    &isfc::ISFC,
+    &permutation_isc::PERMUTATION_ISC,
+    &time_segment_matching::TIME_SEGMENT_MATCHING,
     &word_timing_report::WORD_TIMING_REPORT,
 ];
 
@@ -66,7 +72,12 @@ pub async fn resolve(state: &SessionState, statement: &mut EngineStatement) -> R
 
 async fn table(state: &SessionState, call: &Call) -> Result<Arc<dyn TableProvider>> {
     match call.function.name() {
+        bootstrap_isc::FUNCTION => bootstrap_isc::table(state, call).await,
         design_matrix::FUNCTION => design_matrix::table(state, call).await,
+        isc::FUNCTION => isc::table(state, call).await,
+        isfc::FUNCTION => isfc::table(state, call).await,
+        permutation_isc::FUNCTION => permutation_isc::table(state, call).await,
+        time_segment_matching::FUNCTION => time_segment_matching::table(state, call).await,
         word_timing_report::FUNCTION => word_timing_report::table(state, call).await,
         other => plan_err!("there is no function {other}"),
     }
