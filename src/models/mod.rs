@@ -5,6 +5,7 @@ pub mod backend;
 pub mod embedding;
 pub mod fit;
 mod kept;
+pub mod ridge;
 pub mod show;
 pub mod srm;
 pub mod srm_transform;
@@ -27,6 +28,8 @@ use crate::statements::parse::CreateModel;
 pub fn register_functions(context: &SessionContext, models: &Arc<Models>) {
     context.register_udf(embedding::udf::udf());
     context.register_udf(srm_transform::function(Arc::clone(models)));
+    context.register_udf(ridge::predict(Arc::clone(models)));
+    context.register_udtf("model_scores", Arc::new(ridge::scores(Arc::clone(models))));
     context.register_udaf(vocoder::vocode());
     let registered = context
         .state_ref()
@@ -49,17 +52,21 @@ pub async fn create(session: &Session, create: CreateModel, text: &str) -> Resul
     if exists() && create.if_not_exists {
         return Ok(Answer::done(format!("model {name} is there already")));
     }
-    if create.using != "srm" {
-        return plan_err!(
-            "CREATE MODEL {name}: there is no kind of model `{}`; there is srm",
-            create.using
-        );
-    }
-    let options = srm::Options::from_sql(&create.options)?;
+    let kind = Kind::of(&create)?;
     let staging = session.database().write().await?;
     if exists() && !create.or_replace {
         return plan_err!("model {name} exists; CREATE OR REPLACE MODEL replaces it");
     }
+    let options = match kind {
+        Kind::Srm(options) => options,
+        Kind::Ridge(options) => {
+            let directory = staging.directory();
+            let summary =
+                ridge::create(session, name, create.query, options, directory, text).await?;
+            staging.publish_directory(ObjectKind::Model, name)?;
+            return Ok(Answer::done(format!("created model {name} ({summary})")));
+        }
+    };
     let rows = fit::collect(session, create.query).await?;
     let summary = format!(
         "{} subjects, {} TRs, {} features",
@@ -71,6 +78,25 @@ pub async fn create(session: &Session, create: CreateModel, text: &str) -> Resul
     store::write(staging.directory(), &model, name, text)?;
     staging.publish_directory(ObjectKind::Model, name)?;
     Ok(Answer::done(format!("created model {name} ({summary})")))
+}
+
+/// What is fitted, and how.
+enum Kind {
+    Srm(srm::Options),
+    Ridge(ridge::Options),
+}
+
+impl Kind {
+    fn of(create: &CreateModel) -> Result<Self> {
+        match create.using.as_str() {
+            "srm" => Ok(Kind::Srm(srm::Options::from_sql(&create.options)?)),
+            ridge::KIND => Ok(Kind::Ridge(ridge::Options::from_sql(&create.options)?)),
+            other => plan_err!(
+                "CREATE MODEL {}: there is no kind of model `{other}`; there are srm and ridge",
+                create.name
+            ),
+        }
+    }
 }
 
 /// `DROP MODEL`.

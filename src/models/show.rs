@@ -7,10 +7,10 @@ use datafusion::common::Result;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
 
-use super::backend;
 use super::embedding::{self, Embedder};
 use super::store::{Description, Models};
 use super::vocoder;
+use super::{backend, ridge};
 
 struct Row {
     name: String,
@@ -31,7 +31,11 @@ struct Row {
 pub fn show(models: &Models, context: &SessionContext) -> Result<LogicalPlan> {
     let mut rows = Vec::new();
     for name in models.names()? {
-        rows.push(fitted(models.describe(&name)?));
+        let (kind, directory) = models.find(&name)?;
+        rows.push(match kind.as_str() {
+            ridge::KIND => encoding(ridge::Description::read(&directory)?),
+            _ => fitted(models.describe(&name)?),
+        });
     }
     rows.push(embedder("hashing", "built in".to_string(), None));
     let network = match backend::in_use() {
@@ -77,6 +81,20 @@ fn fitted(model: Description) -> Row {
             "features {}, iterations {}, seed {}, demean {}",
             model.features, model.iterations, model.seed, model.demean
         )),
+        source: Some(model.query),
+        content_hash: Some(model.content_hash),
+        name: model.name,
+    }
+}
+
+fn encoding(model: ridge::Description) -> Row {
+    Row {
+        kind: ridge::KIND,
+        backend: "built in".to_string(),
+        features: Some(model.features() as i64),
+        subjects: Some(model.subjects.len().max(1) as i64),
+        trs: model.samples.first().map(|n| *n as i64),
+        options: Some(model.options.summary()),
         source: Some(model.query),
         content_hash: Some(model.content_hash),
         name: model.name,

@@ -75,12 +75,29 @@ impl Models {
         self.database.names(ObjectKind::Model)
     }
 
-    /// What the model is, without its numbers.
-    pub fn describe(&self, name: &str) -> Result<Description> {
+    /// A model's kind, and where its files are.
+    pub fn find(&self, name: &str) -> Result<(String, PathBuf)> {
         if !self.database.exists(ObjectKind::Model, name) {
             return self.missing(name);
         }
-        let path = self.directory(name).join("model.json");
+        #[derive(Deserialize)]
+        struct OfKind {
+            kind: String,
+        }
+        let directory = self.directory(name);
+        let path = directory.join("model.json");
+        let text = fs::read_to_string(&path).map_err(|e| damaged(&path, e))?;
+        let model: OfKind = serde_json::from_str(&text).map_err(|e| damaged(&path, e))?;
+        Ok((model.kind, directory))
+    }
+
+    /// What the model is, without its numbers.
+    pub fn describe(&self, name: &str) -> Result<Description> {
+        let (kind, directory) = self.find(name)?;
+        if kind != "srm" {
+            return plan_err!("{name} is a model of kind {kind}, not srm");
+        }
+        let path = directory.join("model.json");
         let text = fs::read_to_string(&path).map_err(|e| damaged(&path, e))?;
         serde_json::from_str(&text).map_err(|e| damaged(&path, e))
     }

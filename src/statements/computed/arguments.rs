@@ -1,10 +1,15 @@
 //! The arguments of a call: queries for rows, and constants.
 
+use std::sync::Arc;
+
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use datafusion::common::config::ConfigNonZeroUsize;
 use datafusion::common::{DataFusionError, Result, ScalarValue, plan_err};
 use datafusion::dataframe::DataFrame;
-use datafusion::execution::SessionState;
+use datafusion::execution::{SendableRecordBatchStream, SessionState, TaskContext};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::execute_stream;
 use datafusion::sql::sqlparser::ast::{Expr, FunctionArg, FunctionArgExpr, Ident, Value};
 use voxql_udfs::args::Arguments;
 use voxql_udfs::named_arguments::{closest, normalise};
@@ -63,6 +68,29 @@ impl Given {
     }
 }
 
+/// Starts the query that is the argument `name`, for a function that needs each row once; None
+/// where it is not given, or NULL.
+///
+/// # Errors
+/// Name the argument, and say what the function takes.
+pub async fn stream(
+    state: &SessionState,
+    call: &Call,
+    name: &str,
+) -> Result<Option<SendableRecordBatchStream>> {
+    let given = by_parameter(call.function, &call.args)?;
+    let Some((_, expr)) = given.iter().find(|(known, _)| *known == name) else {
+        return Ok(None);
+    };
+    let Some(sql) = query_text(call, name, expr)? else {
+        return Ok(None);
+    };
+    match start(state, &sql).await {
+        Ok(rows) => Ok(Some(rows)),
+        Err(error) => Err(error.context(format!("in the {name} of {}", call.function.name()))),
+    }
+}
+
 /// Each argument with the parameter that it is for.
 fn by_parameter<'a>(
     function: &Function,
@@ -114,6 +142,17 @@ fn parameter(function: &Function, ident: &Ident) -> Result<&'static str> {
 
 /// The rows of the query that is the argument `name`; None where it is NULL.
 async fn query(state: &SessionState, call: &Call, name: &str, expr: &Expr) -> Result<Option<Rows>> {
+    let Some(sql) = query_text(call, name, expr)? else {
+        return Ok(None);
+    };
+    match run(state, &sql).await {
+        Ok(rows) => Ok(Some(rows)),
+        Err(error) => Err(error.context(format!("in the {name} of {}", call.function.name()))),
+    }
+}
+
+/// The query that is the argument `name` as a statement of its own; None where it is NULL.
+fn query_text(call: &Call, name: &str, expr: &Expr) -> Result<Option<String>> {
     let query = match expr {
         Expr::Subquery(query) => query,
         Expr::Nested(inner) => match inner.as_ref() {
@@ -125,11 +164,8 @@ async fn query(state: &SessionState, call: &Call, name: &str, expr: &Expr) -> Re
         }
         _ => return no_query(call.function, name, expr),
     };
-    let sql = format!("{}SELECT * FROM ({query}) AS {name}", call.with(query));
-    match run(state, &sql).await {
-        Ok(rows) => Ok(Some(rows)),
-        Err(error) => Err(error.context(format!("in the {name} of {}", call.function.name()))),
-    }
+    let with = call.with(query);
+    Ok(Some(format!("{with}SELECT * FROM ({query}) AS {name}")))
 }
 
 fn no_query<T>(function: &Function, name: &str, expr: &Expr) -> Result<T> {
@@ -179,14 +215,33 @@ async fn constants(
 
 /// Plans and runs a query as any statement is, with readers and other calls inside.
 async fn run(state: &SessionState, sql: &str) -> Result<Rows> {
+    let plan = plan(state, sql).await?;
+    let frame = DataFrame::new(state.clone(), plan);
+    let schema = SchemaRef::new(frame.schema().as_arrow().clone());
+    let batches = frame.collect().await?;
+    Ok(Rows { schema, batches })
+}
+
+/// The same, with batches as wide rows need them, as they come.
+async fn start(state: &SessionState, sql: &str) -> Result<SendableRecordBatchStream> {
+    let plan = plan(state, sql).await?;
+    let mut state = state.clone();
+    let usual = state.config().batch_size();
+    let rows = statements::width::batch_rows(&plan, usual);
+    state.config_mut().options_mut().execution.batch_size = ConfigNonZeroUsize::try_new(rows)?;
+    let mut physical = state.create_physical_plan(&plan).await?;
+    statements::one_run::check(&physical)?;
+    if rows < usual {
+        physical = statements::window_batches::enlarge(physical, rows)?;
+    }
+    execute_stream(physical, Arc::new(TaskContext::from(&state)))
+}
+
+async fn plan(state: &SessionState, sql: &str) -> Result<LogicalPlan> {
     let statement = statements::parse::parse(sql)?.pop();
     let Some(statements::Kind::Engine(statement)) = statement.map(|s| s.kind) else {
         return Err(DataFusionError::Internal(format!("not a query: {sql}")));
     };
     // Planning a query may come back here.
-    let plan = Box::pin(statements::plan::plan(state, *statement)).await?;
-    let frame = DataFrame::new(state.clone(), plan);
-    let schema = SchemaRef::new(frame.schema().as_arrow().clone());
-    let batches = frame.collect().await?;
-    Ok(Rows { schema, batches })
+    Box::pin(statements::plan::plan(state, *statement)).await
 }

@@ -26,7 +26,7 @@ use voxql_udfs::args::Parameters;
 use calls::Call;
 
 use super::table_functions::{scan_instead, scan_name};
-use super::{design_matrix, word_timing_report};
+use super::{design_matrix, encoding_scores, word_timing_report};
 
 /// A function of queries and constants that gives a table.
 #[derive(Debug)]
@@ -46,8 +46,9 @@ impl Function {
 }
 
 /// All of them.
-const FUNCTIONS: [&Function; 2] = [
+const FUNCTIONS: [&Function; 3] = [
     &design_matrix::DESIGN_MATRIX,
+    &encoding_scores::ENCODING_SCORES,
     &word_timing_report::WORD_TIMING_REPORT,
 ];
 
@@ -67,6 +68,7 @@ pub async fn resolve(state: &SessionState, statement: &mut EngineStatement) -> R
 async fn table(state: &SessionState, call: &Call) -> Result<Arc<dyn TableProvider>> {
     match call.function.name() {
         design_matrix::FUNCTION => design_matrix::table(state, call).await,
+        encoding_scores::FUNCTION => encoding_scores::table(state, call).await,
         word_timing_report::FUNCTION => word_timing_report::table(state, call).await,
         other => plan_err!("there is no function {other}"),
     }

@@ -33,6 +33,7 @@ pub use folds::{Fold, contiguous, leave_one_out};
 pub use score::Score;
 pub use search::{Search, Selection};
 pub use targets::{RowsF32, Targets};
+pub use weights::Weights;
 
 use std::ops::Range;
 
