@@ -95,19 +95,44 @@ one before ended, to half a sample: a gap, an overlap or another order is an err
 | `bit_depth` | 16 | 16, 24, 32, or `'float32'`; of whole numbers, samples beyond full scale are cut off, with a warning |
 
 ```sql
-CREATE [OR REPLACE] MODEL [IF NOT EXISTS] name USING srm
-    [OPTIONS (features 50, iterations 10, seed 0, demean true)]
+CREATE [OR REPLACE] MODEL [IF NOT EXISTS] name USING srm | detsrm | rsrm
+    [OPTIONS (features 50, iterations 10, seed 0, tolerance 0, demean true)]
     AS SELECT subject, tr, bold FROM …;
+CREATE [OR REPLACE] MODEL [IF NOT EXISTS] name FROM MODEL other AS SELECT subject, tr, bold FROM …;
 SHOW MODELS;
 DROP MODEL [IF EXISTS] name;
 ```
 
-`srm` is the probabilistic shared response model (Chen et al. 2015), equal to BrainIAK's
-`SRM` from the same seed. The query selects `subject`, one vector column, and the time:
-`tr`, or `run, tr`. All subjects need the same times, each once; they may have different
-numbers of voxels. Each voxel's mean over the fitted TRs is subtracted, in the fit and in
-`srm_transform`, since the model takes all power around zero for signal or noise; BrainIAK
-leaves that to its caller, and `demean false` gives its numbers. `features` may not exceed the TRs or any subject's voxels.
+Shared response models find one response for all subjects, and for each subject an orthonormal map from its
+voxels to it: `srm` is the probabilistic model (Chen et al. 2015), `detsrm` the deterministic one, and `rsrm` the robust one, which
+leaves each subject a sparse response of its own (Turek et al. 2017). From the same seed they equal BrainIAK's `SRM`, `DetSRM`
+and `RSRM`. The query selects `subject`, one vector column, and the time: `tr`, or `run, tr`. All subjects need the same times, each
+once; they may have different numbers of voxels.
+
+| option | default | |
+| --- | --- | --- |
+| `features` | 50 | of the shared space; not more than the TRs, or than any subject's voxels |
+| `iterations` | 10 | at most |
+| `seed` | 0 | BrainIAK's `rand_seed` |
+| `tolerance` | 0 | the fit ends once the likelihood or objective changes by less than this share; 0, BrainIAK's way, never ends it |
+| `demean` | true | subtract each voxel's mean over the fitted TRs, in the fit and in `srm_transform`. The models take all power around zero for signal or noise; BrainIAK leaves that to its caller, and `false` gives its numbers |
+| `gamma` | 1 | of `rsrm`: the weight of the subjects' own responses; the larger, the sparser they are |
+
+The query is run once, and its vectors go to a temporary file. From there each subject is read twice, a few voxels at a time: once for its
+second moments, from which all iterations follow exactly, and once for its map. So memory grows with the square of
+the TRs and with one subject's map, not with the data. `rsrm` reads the data twice in each iteration and holds all maps.
+
+`FROM MODEL` makes a model of the subjects of another one and new ones, whose maps follow from their data for the same times as in
+its fit (BrainIAK's `transform_subject`); the shared response stays as it is.
+
+`model_history('m')` has a row per iteration: `iteration`, `measure` (`log_likelihood`, before the iteration, or `objective`, after it),
+`value` and its relative `change`. `model_weights('m')` has the maps, a row per `subject` and `feature`, from 0, with the `weights` of
+its voxels. As brain maps, through the mask:
+
+```sql
+COPY (SELECT feature AS tr, weights FROM model_weights('m') WHERE subject = '01')
+TO 'maps.nii.gz' STORED AS NIFTI OPTIONS (mask 'mask.nii.gz');
+```
 
 ```sql
 CREATE [OR REPLACE] MODEL [IF NOT EXISTS] name USING ridge

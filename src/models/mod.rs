@@ -3,18 +3,20 @@
 
 pub mod backend;
 pub mod embedding;
-pub mod fit;
 mod kept;
+mod options;
 pub mod ridge;
+pub mod rows;
 pub mod show;
 pub mod srm;
-pub mod srm_transform;
 pub mod store;
+mod tables;
 pub mod vocoder;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use datafusion::common::{Result, plan_err};
+use datafusion::common::{DataFusionError, Result, plan_err};
 use datafusion::execution::FunctionRegistry;
 use datafusion::prelude::SessionContext;
 
@@ -22,14 +24,19 @@ pub use store::Models;
 
 use crate::database::ObjectKind;
 use crate::session::{Answer, Session};
-use crate::statements::parse::CreateModel;
+use crate::statements::parse::{CreateModel, Source};
+use rows::Rows;
+use store::Description;
 
 /// The functions that need models.
 pub fn register_functions(context: &SessionContext, models: &Arc<Models>) {
     context.register_udf(embedding::udf::udf());
-    context.register_udf(srm_transform::function(Arc::clone(models)));
-    context.register_udf(ridge::predict(Arc::clone(models)));
-    context.register_udtf("model_scores", Arc::new(ridge::scores(Arc::clone(models))));
+    context.register_udf(srm::srm_transform(Arc::clone(models)));
+    context.register_udf(srm::srm_inverse(Arc::clone(models)));
+    context.register_udf(ridge::ridge_predict(Arc::clone(models)));
+    for (name, function) in tables::all(models) {
+        context.register_udtf(name, function);
+    }
     context.register_udaf(vocoder::vocode());
     let registered = context
         .state_ref()
@@ -52,51 +59,150 @@ pub async fn create(session: &Session, create: CreateModel, text: &str) -> Resul
     if exists() && create.if_not_exists {
         return Ok(Answer::done(format!("model {name} is there already")));
     }
-    let kind = Kind::of(&create)?;
+    let plan = Plan::of(session, &create)?;
     let staging = session.database().write().await?;
     if exists() && !create.or_replace {
         return plan_err!("model {name} exists; CREATE OR REPLACE MODEL replaces it");
     }
-    let options = match kind {
-        Kind::Srm(options) => options,
-        Kind::Ridge(options) => {
-            let directory = staging.directory();
-            let summary =
-                ridge::create(session, name, create.query, options, directory, text).await?;
-            staging.publish_directory(ObjectKind::Model, name)?;
-            return Ok(Answer::done(format!("created model {name} ({summary})")));
-        }
+    let rows = Rows::collect(session, create.query, plan.check()).await?;
+    let work = Work {
+        name: name.clone(),
+        text: text.to_string(),
+        threads: session.context().state().config().target_partitions(),
+        models: Arc::clone(session.models()),
+        directory: staging.directory().to_path_buf(),
     };
-    let rows = fit::collect(session, create.query).await?;
-    let summary = format!(
-        "{} subjects, {} TRs, {} features",
-        rows.subjects.len(),
-        rows.trs(),
-        options.features
-    );
-    let model = srm::fit(rows, options).await?;
-    store::write(staging.directory(), &model, name, text)?;
+    let summary = tokio::task::spawn_blocking(move || work.fit(plan, rows))
+        .await
+        .map_err(|error| DataFusionError::External(Box::new(error)))??;
     staging.publish_directory(ObjectKind::Model, name)?;
     Ok(Answer::done(format!("created model {name} ({summary})")))
 }
 
-/// What is fitted, and how.
-enum Kind {
+/// What a `CREATE MODEL` asks for.
+enum Plan {
     Srm(srm::Options),
-    Ridge(ridge::Options),
+    Ridge(Box<ridge::Options>),
+    /// More subjects for this model.
+    Join(Box<Description>),
 }
 
-impl Kind {
-    fn of(create: &CreateModel) -> Result<Self> {
-        match create.using.as_str() {
-            "srm" => Ok(Kind::Srm(srm::Options::from_sql(&create.options)?)),
-            ridge::KIND => Ok(Kind::Ridge(ridge::Options::from_sql(&create.options)?)),
-            other => plan_err!(
-                "CREATE MODEL {}: there is no kind of model `{other}`; there are srm and ridge",
-                create.name
-            ),
+impl Plan {
+    fn of(session: &Session, create: &CreateModel) -> Result<Self> {
+        let name = &create.name;
+        match &create.source {
+            Source::Kind { using, options } if using == ridge::KIND => {
+                Ok(Self::Ridge(Box::new(ridge::Options::from_sql(options)?)))
+            }
+            Source::Kind { using, options } => match srm::Kind::of(using) {
+                Some(kind) => Ok(Self::Srm(srm::Options::from_sql(kind, options)?)),
+                None => plan_err!(
+                    "CREATE MODEL {name}: there is no kind of model `{using}`; there are srm, detsrm, rsrm, ridge"
+                ),
+            },
+            Source::Model(model) => {
+                let model = session.models().describe(model)?;
+                match srm::Kind::of(&model.kind) {
+                    Some(_) => Ok(Self::Join(Box::new(model))),
+                    None => plan_err!(
+                        "CREATE MODEL {name}: {} is a model of kind {}; subjects can join shared response models",
+                        model.name,
+                        model.kind
+                    ),
+                }
+            }
         }
     }
+}
+
+impl Plan {
+    /// What it says about the columns of the query.
+    fn check(&self) -> rows::Check {
+        match self {
+            Self::Srm(_) | Self::Join(_) => srm::check,
+            Self::Ridge(_) => ridge::check,
+        }
+    }
+}
+
+/// The part of a `CREATE MODEL` that keeps a thread busy.
+struct Work {
+    name: String,
+    text: String,
+    threads: usize,
+    models: Arc<Models>,
+    directory: PathBuf,
+}
+
+impl Work {
+    /// Writes the model's files; gives a summary of it.
+    fn fit(self, plan: Plan, mut rows: Rows) -> Result<String> {
+        let new = rows.subjects.iter();
+        let (names, voxels): (Vec<_>, Vec<_>) = new.map(|s| (s.name.clone(), s.widths[0])).unzip();
+        let trs = rows.subjects.first().map_or(0, |subject| subject.trs());
+        let description = match plan {
+            Plan::Srm(options) => {
+                let history = srm::fit(&mut rows, options, self.threads, &self.directory)?;
+                Description {
+                    kind: options.kind.name().to_string(),
+                    options: serde_json::to_value(options).map_err(external)?,
+                    features: options.features,
+                    trs,
+                    subjects: names,
+                    voxels,
+                    history_of: options.kind.history().to_string(),
+                    history,
+                    input_schema: rows.input_schema(),
+                    name: self.name,
+                    query: self.text,
+                    content_hash: String::new(),
+                }
+            }
+            Plan::Ridge(options) => {
+                let fitted = ridge::fit(&mut rows, *options, self.threads, &self.directory)?;
+                let summary = fitted.summary(&rows);
+                let description = Description {
+                    kind: ridge::KIND.to_string(),
+                    features: fitted.targets[0],
+                    options: serde_json::to_value(fitted.settings).map_err(external)?,
+                    trs,
+                    subjects: names,
+                    voxels: fitted.targets,
+                    history_of: String::new(),
+                    history: Vec::new(),
+                    input_schema: rows.input_schema(),
+                    name: self.name,
+                    query: self.text,
+                    content_hash: String::new(),
+                };
+                store::describe(&self.directory, description)?;
+                return Ok(summary);
+            }
+            Plan::Join(model) => {
+                srm::join(&mut rows, &self.models, &model, &self.directory)?;
+                Description {
+                    subjects: [model.subjects.clone(), names].concat(),
+                    voxels: [model.voxels.clone(), voxels].concat(),
+                    input_schema: rows.input_schema(),
+                    name: self.name,
+                    query: self.text,
+                    ..*model
+                }
+            }
+        };
+        let summary = format!(
+            "{} subjects, {} TRs, {} features",
+            description.subjects.len(),
+            description.trs,
+            description.features
+        );
+        store::describe(&self.directory, description)?;
+        Ok(summary)
+    }
+}
+
+fn external(error: serde_json::Error) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
 }
 
 /// `DROP MODEL`.

@@ -3,18 +3,19 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
-use datafusion::common::Result;
+use datafusion::common::{Result, plan_err};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
 
 use super::embedding::{self, Embedder};
+use super::srm::{Kind, Options};
 use super::store::{Description, Models};
 use super::vocoder;
 use super::{backend, ridge};
 
 struct Row {
     name: String,
-    kind: &'static str,
+    kind: String,
     /// What runs it.
     backend: String,
     /// Elements of the vectors that it gives.
@@ -31,11 +32,7 @@ struct Row {
 pub fn show(models: &Models, context: &SessionContext) -> Result<LogicalPlan> {
     let mut rows = Vec::new();
     for name in models.names()? {
-        let (kind, directory) = models.find(&name)?;
-        rows.push(match kind.as_str() {
-            ridge::KIND => encoding(ridge::Description::read(&directory)?),
-            _ => fitted(models.describe(&name)?),
-        });
+        rows.push(fitted(models.describe(&name)?)?);
     }
     rows.push(embedder("hashing", "built in".to_string(), None));
     let network = match backend::in_use() {
@@ -46,7 +43,7 @@ pub fn show(models: &Models, context: &SessionContext) -> Result<LogicalPlan> {
         let path = place.path.display().to_string();
         let mut row = embedder(&place.name, network.clone(), Some(path));
         if vocoder::is_vocoder(&place.path) {
-            row.kind = "vocoder";
+            row.kind = "vocoder".to_string();
         }
         rows.push(row);
     }
@@ -58,7 +55,7 @@ pub fn show(models: &Models, context: &SessionContext) -> Result<LogicalPlan> {
     };
     let batch = RecordBatch::try_from_iter_with_nullable([
         ("name", text(|r| Some(&r.name)), false),
-        ("kind", text(|r| Some(r.kind)), false),
+        ("kind", text(|r| Some(&r.kind)), false),
         ("backend", text(|r| Some(&r.backend)), false),
         ("features", count(|r| r.features), true),
         ("subjects", count(|r| r.subjects), true),
@@ -70,35 +67,23 @@ pub fn show(models: &Models, context: &SessionContext) -> Result<LogicalPlan> {
     Ok(context.read_batch(batch)?.into_unoptimized_plan())
 }
 
-fn fitted(model: Description) -> Row {
-    Row {
-        kind: "srm",
+fn fitted(model: Description) -> Result<Row> {
+    let options = match model.kind.as_str() {
+        ridge::KIND => model.options::<ridge::Settings>()?.options.to_string(),
+        kind if Kind::of(kind).is_some() => model.options::<Options>()?.to_string(),
+        kind => return plan_err!("model {}: there is no kind {kind}", model.name),
+    };
+    Ok(Row {
+        kind: model.kind,
         backend: "built in".to_string(),
         features: Some(model.features as i64),
         subjects: Some(model.subjects.len() as i64),
         trs: Some(model.trs as i64),
-        options: Some(format!(
-            "features {}, iterations {}, seed {}, demean {}",
-            model.features, model.iterations, model.seed, model.demean
-        )),
+        options: Some(options),
         source: Some(model.query),
         content_hash: Some(model.content_hash),
         name: model.name,
-    }
-}
-
-fn encoding(model: ridge::Description) -> Row {
-    Row {
-        kind: ridge::KIND,
-        backend: "built in".to_string(),
-        features: Some(model.features() as i64),
-        subjects: Some(model.subjects.len().max(1) as i64),
-        trs: model.samples.first().map(|n| *n as i64),
-        options: Some(model.options.summary()),
-        source: Some(model.query),
-        content_hash: Some(model.content_hash),
-        name: model.name,
-    }
+    })
 }
 
 /// A folder that cannot be read is listed too, without its numbers.
@@ -106,7 +91,7 @@ fn embedder(name: &str, backend: String, source: Option<String>) -> Row {
     let found = Embedder::find(name).ok();
     Row {
         name: name.to_string(),
-        kind: "embedding",
+        kind: "embedding".to_string(),
         backend,
         features: found.as_ref().map(|model| model.dimension() as i64),
         subjects: None,

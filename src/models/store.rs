@@ -2,65 +2,83 @@
 //!
 //! ```text
 //! models/NAME/
-//!   model.json        kind, options, source query, input columns, hash of the rest
-//!   subjects.parquet  subject, voxels, weights, mean, rho2: one row per subject
-//!   shared.parquet    the shared response: one row per TR
+//!   model.json      kind, options, source query, input columns, hash of the rest
+//!   times.parquet   the times that it was fitted on, where they are the same for all
+//!   ….parquet       what a model of its kind knows
 //! ```
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::{
-    ArrayRef, AsArray, Float64Array, Int64Array, ListArray, RecordBatch, StringArray,
-};
-use arrow::datatypes::{Float64Type, Int64Type};
+use arrow::array::AsArray;
+use arrow::array::{ArrayRef, Float64Array, Int64Array, ListArray, RecordBatch, StringArray};
+use arrow::datatypes::{Float64Type, Int64Type, SchemaRef};
 use datafusion::common::{DataFusionError, Result, exec_err, plan_err};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use voxql_udfs::named_arguments::closest;
 
-use super::srm::{Options, SrmModel, SubjectMap};
 use crate::database::{Database, ObjectKind};
 
-const SUBJECTS: &str = "subjects.parquet";
-const SHARED: &str = "shared.parquet";
+const DESCRIPTION: &str = "model.json";
 
 /// What `model.json` holds.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Description {
     pub name: String,
     pub kind: String,
+    /// The kind's own.
+    pub options: Value,
+    /// Elements of the vectors that the model gives.
     pub features: usize,
-    pub iterations: usize,
-    pub seed: u32,
-    pub demean: bool,
+    /// Rows per subject in the fit.
     pub trs: usize,
     pub subjects: Vec<String>,
+    /// Each subject's number of voxels.
     pub voxels: Vec<usize>,
     /// The statement that made it.
     pub query: String,
     /// Names and types of the columns it was fitted on.
     pub input_schema: Vec<(String, String)>,
-    pub log_likelihood: Vec<f64>,
-    /// features × features, column-major.
-    pub sigma: Vec<f64>,
+    /// What `history` is: `log_likelihood` or `objective`.
+    pub history_of: String,
+    /// One value per iteration of the fit.
+    pub history: Vec<f64>,
     /// SHA-256 of the Parquet files.
     pub content_hash: String,
 }
+
+impl Description {
+    /// The kind's options.
+    pub fn options<T: DeserializeOwned>(&self) -> Result<T> {
+        serde_json::from_value(self.options.clone()).map_err(|error| {
+            DataFusionError::Execution(format!(
+                "model {}: its options cannot be read: {error}; the model is damaged, \
+                 CREATE OR REPLACE MODEL makes it anew",
+                self.name
+            ))
+        })
+    }
+}
+
+/// What was read of a model's files, by their hash.
+type Loaded = HashMap<String, Arc<dyn Any + Send + Sync>>;
 
 /// The models of a database.
 #[derive(Debug)]
 pub struct Models {
     database: Arc<Database>,
-    /// Loaded weights by content hash.
-    loaded: Mutex<HashMap<String, Arc<Vec<SubjectMap>>>>,
+    loaded: Mutex<Loaded>,
 }
 
 impl Models {
@@ -75,39 +93,40 @@ impl Models {
         self.database.names(ObjectKind::Model)
     }
 
-    /// A model's kind, and where its files are.
-    pub fn find(&self, name: &str) -> Result<(String, PathBuf)> {
+    /// What the model is, without its numbers.
+    pub fn describe(&self, name: &str) -> Result<Description> {
         if !self.database.exists(ObjectKind::Model, name) {
             return self.missing(name);
         }
-        #[derive(Deserialize)]
-        struct OfKind {
-            kind: String,
-        }
-        let directory = self.directory(name);
-        let path = directory.join("model.json");
-        let text = fs::read_to_string(&path).map_err(|e| damaged(&path, e))?;
-        let model: OfKind = serde_json::from_str(&text).map_err(|e| damaged(&path, e))?;
-        Ok((model.kind, directory))
-    }
-
-    /// What the model is, without its numbers.
-    pub fn describe(&self, name: &str) -> Result<Description> {
-        let (kind, directory) = self.find(name)?;
-        if kind != "srm" {
-            return plan_err!("{name} is a model of kind {kind}, not srm");
-        }
-        let path = directory.join("model.json");
+        let path = self.directory(name).join(DESCRIPTION);
         let text = fs::read_to_string(&path).map_err(|e| damaged(&path, e))?;
         serde_json::from_str(&text).map_err(|e| damaged(&path, e))
     }
 
-    /// The subjects' maps, read once per content.
-    pub fn subjects(&self, description: &Description) -> Result<Arc<Vec<SubjectMap>>> {
+    /// What `read` makes of the model's directory, done once per content.
+    ///
+    /// # Errors
+    /// Those of `read`, and files that are not those that were written.
+    pub fn load<T: Send + Sync + 'static>(
+        &self,
+        description: &Description,
+        read: impl FnOnce(&Path) -> Result<T>,
+    ) -> Result<Arc<T>> {
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(subjects) = loaded.get(&description.content_hash) {
-            return Ok(Arc::clone(subjects));
+        if let Some(known) = loaded.get(&description.content_hash)
+            && let Ok(known) = Arc::clone(known).downcast()
+        {
+            return Ok(known);
         }
+        let directory = self.whole(description)?;
+        let model = Arc::new(read(&directory)?);
+        let hash = description.content_hash.clone();
+        loaded.insert(hash, Arc::clone(&model) as Arc<dyn Any + Send + Sync>);
+        Ok(model)
+    }
+
+    /// The model's directory, once its files are known to be those that were written.
+    pub fn whole(&self, description: &Description) -> Result<PathBuf> {
         let directory = self.directory(&description.name);
         let hash = content_hash(&directory)?;
         if hash != description.content_hash {
@@ -117,9 +136,7 @@ impl Models {
                 description.content_hash
             );
         }
-        let subjects = Arc::new(read_subjects(&directory.join(SUBJECTS))?);
-        loaded.insert(hash, Arc::clone(&subjects));
-        Ok(subjects)
+        Ok(directory)
     }
 
     /// The error for a name that no model has.
@@ -139,126 +156,133 @@ impl Models {
     }
 }
 
-/// Writes the model's files into `directory`. `query` is the statement that made it.
-pub fn write(directory: &Path, model: &SrmModel, name: &str, query: &str) -> Result<()> {
-    write_parquet(&directory.join(SUBJECTS), subjects_batch(model)?)?;
-    write_parquet(&directory.join(SHARED), shared_batch(model)?)?;
-    let Options {
-        features,
-        iterations,
-        seed,
-        demean,
-    } = model.options;
-    let description = Description {
-        name: name.to_string(),
-        kind: "srm".to_string(),
-        features,
-        iterations,
-        seed,
-        demean,
-        trs: model.shared.len() / features.max(1),
-        subjects: model.subjects.iter().map(|s| s.name.clone()).collect(),
-        voxels: model.subjects.iter().map(|s| s.voxels).collect(),
-        query: query.to_string(),
-        input_schema: model.schema.clone(),
-        log_likelihood: model.log_likelihood.clone(),
-        sigma: model.sigma.clone(),
-        content_hash: content_hash(directory)?,
-    };
+/// Writes `model.json`, the last of a model's files, into `directory`; fills in the hash.
+pub fn describe(directory: &Path, mut description: Description) -> Result<()> {
+    description.content_hash = content_hash(directory)?;
     let text = serde_json::to_string_pretty(&description)
         .map_err(|error| DataFusionError::External(Box::new(error)))?;
-    Ok(fs::write(directory.join("model.json"), text)?)
+    Ok(fs::write(directory.join(DESCRIPTION), text)?)
 }
 
-fn subjects_batch(model: &SrmModel) -> Result<RecordBatch> {
-    let subjects = &model.subjects;
-    let list = |values: fn(&SubjectMap) -> &Vec<f64>| {
-        let rows = subjects
-            .iter()
-            .map(|s| Some(values(s).iter().copied().map(Some)));
-        Arc::new(ListArray::from_iter_primitive::<Float64Type, _, _>(rows)) as ArrayRef
-    };
-    let names = StringArray::from_iter_values(subjects.iter().map(|s| &s.name));
-    let voxels = Int64Array::from_iter_values(subjects.iter().map(|s| s.voxels as i64));
-    let rho2 = Float64Array::from_iter_values(subjects.iter().map(|s| s.rho2));
-    Ok(RecordBatch::try_from_iter([
-        ("subject", Arc::new(names) as ArrayRef),
-        ("voxels", Arc::new(voxels)),
-        ("weights", list(|s| &s.weights)),
-        ("mean", list(|s| &s.mean)),
-        ("rho2", Arc::new(rho2)),
-    ])?)
-}
-
-fn shared_batch(model: &SrmModel) -> Result<RecordBatch> {
-    let rows = model
-        .shared
-        .chunks_exact(model.options.features.max(1))
-        .map(|tr| Some(tr.iter().copied().map(Some)));
-    let shared = ListArray::from_iter_primitive::<Float64Type, _, _>(rows);
-    Ok(RecordBatch::try_from_iter([(
-        "shared",
-        Arc::new(shared) as ArrayRef,
-    )])?)
-}
-
-fn write_parquet(path: &Path, batch: RecordBatch) -> Result<()> {
+/// A Parquet file of numbers, written batch by batch.
+pub fn writer(path: &Path, schema: SchemaRef) -> Result<ArrowWriter<File>> {
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(Default::default()))
         .set_dictionary_enabled(false)
         .build();
-    let mut writer = ArrowWriter::try_new(File::create(path)?, batch.schema(), Some(properties))?;
-    writer.write(&batch)?;
+    Ok(ArrowWriter::try_new(
+        File::create(path)?,
+        schema,
+        Some(properties),
+    )?)
+}
+
+/// A Parquet file of one batch.
+pub fn write(path: &Path, batch: &RecordBatch) -> Result<()> {
+    let mut writer = writer(path, batch.schema())?;
+    writer.write(batch)?;
     writer.close()?;
     Ok(())
 }
 
-fn read_subjects(path: &Path) -> Result<Vec<SubjectMap>> {
-    let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(path)?)?.build()?;
-    let mut subjects = Vec::new();
-    for batch in reader {
-        let batch = batch?;
-        let column = |name: &str| match batch.column_by_name(name) {
-            Some(column) => Ok(column),
-            None => exec_err!("{}: the column {name} is missing", path.display()),
-        };
-        let (Some(names), Some(voxels), Some(weights), Some(mean), Some(rho2)) = (
-            column("subject")?.as_string_opt::<i32>(),
-            column("voxels")?.as_primitive_opt::<Int64Type>(),
-            column("weights")?.as_list_opt::<i32>(),
-            column("mean")?.as_list_opt::<i32>(),
-            column("rho2")?.as_primitive_opt::<Float64Type>(),
-        ) else {
-            return exec_err!("{}: the columns have other types", path.display());
-        };
-        let floats =
-            |list: &ListArray, i: usize| match list.value(i).as_primitive_opt::<Float64Type>() {
-                Some(values) => Ok(values.values().to_vec()),
-                None => exec_err!("{}: the columns have other types", path.display()),
-            };
-        for i in 0..batch.num_rows() {
-            subjects.push(SubjectMap {
-                name: names.value(i).to_string(),
-                voxels: usize::try_from(voxels.value(i)).map_err(|e| damaged(path, e))?,
-                weights: floats(weights, i)?,
-                mean: floats(mean, i)?,
-                rho2: rho2.value(i),
-            });
-        }
-    }
-    Ok(subjects)
+/// The batches of a Parquet file.
+pub fn read(path: &Path) -> Result<Vec<Columns>> {
+    let file = File::open(path).map_err(|e| damaged(path, e))?;
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| damaged(path, e))?;
+    let batches = reader.build().map_err(|e| damaged(path, e))?;
+    batches
+        .map(|batch| {
+            Ok(Columns {
+                path: path.to_path_buf(),
+                batch: batch.map_err(|e| damaged(path, e))?,
+            })
+        })
+        .collect()
 }
 
+/// A batch of a model's file, whose columns must be what they are expected to be.
+pub struct Columns {
+    path: PathBuf,
+    pub batch: RecordBatch,
+}
+
+impl Columns {
+    pub fn texts(&self, name: &str) -> Result<&StringArray> {
+        self.typed(name, self.column(name)?.as_string_opt())
+    }
+
+    pub fn integers(&self, name: &str) -> Result<&Int64Array> {
+        self.typed(name, self.column(name)?.as_primitive_opt::<Int64Type>())
+    }
+
+    pub fn numbers(&self, name: &str) -> Result<&Float64Array> {
+        self.typed(name, self.column(name)?.as_primitive_opt::<Float64Type>())
+    }
+
+    pub fn lists(&self, name: &str) -> Result<&ListArray> {
+        let lists: Option<&ListArray> = self.column(name)?.as_list_opt();
+        let lists = lists.filter(|lists| {
+            let values: Option<&Float64Array> = lists.values().as_primitive_opt();
+            values.is_some()
+        });
+        self.typed(name, lists)
+    }
+
+    /// The numbers of row `i` of a column of lists.
+    pub fn list(&self, name: &str, i: usize) -> Result<Vec<f64>> {
+        let row = self.lists(name)?.value(i);
+        Ok(row.as_primitive::<Float64Type>().values().to_vec())
+    }
+
+    fn column(&self, name: &str) -> Result<&ArrayRef> {
+        match self.batch.column_by_name(name) {
+            Some(column) => Ok(column),
+            None => Err(damaged(&self.path, format!("the column {name} is missing"))),
+        }
+    }
+
+    fn typed<'a, T>(&self, name: &str, column: Option<&'a T>) -> Result<&'a T> {
+        column.ok_or_else(|| damaged(&self.path, format!("the column {name} has another type")))
+    }
+}
+
+/// Of all files but the description, by name.
 fn content_hash(directory: &Path) -> Result<String> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory).map_err(|e| damaged(directory, e))? {
+        let path = entry?.path();
+        if path.file_name().is_some_and(|name| name != DESCRIPTION) {
+            files.push(path);
+        }
+    }
+    files.sort();
     let mut hasher = Sha256::new();
-    for file in [SUBJECTS, SHARED] {
-        let path = directory.join(file);
-        hasher.update(fs::read(&path).map_err(|e| damaged(&path, e))?);
+    for path in files {
+        if let Some(name) = path.file_name() {
+            hasher.update(name.as_encoded_bytes());
+        }
+        let mut file = File::open(&path).map_err(|e| damaged(&path, e))?;
+        std::io::copy(&mut file, &mut Hashing(&mut hasher)).map_err(|e| damaged(&path, e))?;
     }
     Ok(super::hexadecimal(&hasher.finalize()))
 }
 
-fn damaged(path: &Path, error: impl std::fmt::Display) -> DataFusionError {
+/// What is written is hashed.
+struct Hashing<'a>(&'a mut Sha256);
+
+impl std::io::Write for Hashing<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The error for a file of a model that is not as it was written.
+pub fn damaged(path: &Path, error: impl std::fmt::Display) -> DataFusionError {
     DataFusionError::Execution(format!(
         "{}: {error}; the model is damaged, CREATE OR REPLACE MODEL makes it anew",
         path.display()

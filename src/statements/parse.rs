@@ -34,16 +34,27 @@ pub enum Kind {
     ExplainAlign(Box<ExplainAlign>),
 }
 
-/// `CREATE [OR REPLACE] MODEL [IF NOT EXISTS] name USING kind [OPTIONS (key value, …)] AS query`
+/// `CREATE [OR REPLACE] MODEL [IF NOT EXISTS] name source AS query`
 #[derive(Debug, Clone)]
 pub struct CreateModel {
     pub name: String,
     pub or_replace: bool,
     pub if_not_exists: bool,
-    /// What is fitted, such as `srm`.
-    pub using: String,
-    pub options: BTreeMap<String, String>,
+    pub source: Source,
     pub query: Query,
+}
+
+/// What a model is made from, beside its rows.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// `USING kind [OPTIONS (key value, …)]`
+    Kind {
+        /// What is fitted, such as `srm`.
+        using: String,
+        options: BTreeMap<String, String>,
+    },
+    /// `FROM MODEL name`: the subjects of another model, too.
+    Model(String),
 }
 
 /// `EXPLAIN ALIGN [(condition, …)] query`
@@ -155,14 +166,7 @@ impl<'a> Parser<'a> {
         parser.next_token(); // MODEL
         let if_not_exists = parser.parse_keywords(&[Keyword::IF, Keyword::NOT, Keyword::EXISTS]);
         let name = self.name()?;
-        if !self.inner.parser.parse_keyword(Keyword::USING) {
-            return self.expected("USING and the kind of model, as in USING srm");
-        }
-        let using = self.name()?.to_lowercase();
-        let options = match self.inner.parser.parse_keyword(Keyword::OPTIONS) {
-            true => self.options()?,
-            false => BTreeMap::new(),
-        };
+        let source = self.model_source()?;
         if !self.inner.parser.parse_keyword(Keyword::AS) {
             return self.expected("AS and a query");
         }
@@ -171,10 +175,26 @@ impl<'a> Parser<'a> {
             name,
             or_replace,
             if_not_exists,
-            using,
-            options,
+            source,
             query,
         })))
+    }
+
+    fn model_source(&mut self) -> Result<Source> {
+        if self.words_ahead(&["from", "model"]) {
+            self.skip(2);
+            return Ok(Source::Model(self.name()?));
+        }
+        if !self.inner.parser.parse_keyword(Keyword::USING) {
+            return self
+                .expected("USING and the kind of model, as in USING srm, or FROM MODEL name");
+        }
+        let using = self.name()?.to_lowercase();
+        let options = match self.inner.parser.parse_keyword(Keyword::OPTIONS) {
+            true => self.options()?,
+            false => BTreeMap::new(),
+        };
+        Ok(Source::Kind { using, options })
     }
 
     fn explain_align(&mut self) -> Result<Kind> {
@@ -326,10 +346,13 @@ mod tests {
         let Kind::CreateModel(model) = parse(sql).unwrap().remove(0).kind else {
             panic!("not a CREATE MODEL");
         };
-        assert_eq!((model.name.as_str(), model.using.as_str()), ("m", "srm"));
+        assert_eq!(model.name, "m");
         assert!(model.or_replace && !model.if_not_exists);
-        let options: Vec<_> = model
-            .options
+        let Source::Kind { using, options } = model.source else {
+            panic!("not of a kind");
+        };
+        assert_eq!(using, "srm");
+        let options: Vec<_> = options
             .iter()
             .map(|(k, v)| (k.as_str(), v.as_str()))
             .collect();
@@ -338,6 +361,12 @@ mod tests {
             [("features", "50"), ("iterations", "10"), ("seed", "-1")]
         );
         assert_eq!(model.query.to_string(), "SELECT subject, tr, bold FROM b");
+
+        let sql = "CREATE MODEL n FROM MODEL m AS SELECT 1";
+        let Kind::CreateModel(model) = parse(sql).unwrap().remove(0).kind else {
+            panic!("not a CREATE MODEL");
+        };
+        assert!(matches!(model.source, Source::Model(from) if from == "m"));
     }
 
     #[test]

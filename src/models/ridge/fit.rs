@@ -1,174 +1,270 @@
-//! One subject's regression.
+//! The fit of an encoding model, from gathered rows into the model's files.
 
-use std::thread::available_parallelism;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
-use arrow::array::{
-    ArrayRef, Float32Array, Float64Array, Int64Array, ListArray, RecordBatch, StringArray,
-};
-use arrow::datatypes::Float64Type;
-use datafusion::common::{DataFusionError, Result, exec_datafusion_err};
-use faer::MatRef;
-use std::sync::Arc;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use datafusion::common::{DataFusionError, Result, exec_datafusion_err, exec_err, plan_err};
+use faer::Mat;
 use voxql_udfs::kernels::ridge::{
-    Form, Regression, RowsF32, Search, Selection, Weights, candidates, contiguous, leave_one_out,
+    Fold, Form, Regression, Search, Targets, candidates, contiguous, leave_one_out,
 };
+use voxql_udfs::vectors::MODEL_METADATA;
 
-use super::files::{Writer, weights_schema};
-use super::options::{Cv, Options};
-use super::rows::Subject;
+use super::options::{Cv, Options, Settings, Space};
+use super::stored::Writer;
+use crate::models::rows::{Reader, Rows, Subject, Vector};
 
 /// The folds where nothing is said and there are no runs.
 const FOLDS: usize = 5;
 
 /// What was fitted.
 pub struct Fitted {
-    pub subject: Option<String>,
-    pub samples: usize,
-    pub features: usize,
-    pub targets: usize,
+    pub settings: Settings,
+    /// Per subject.
+    pub targets: Vec<usize>,
 }
 
-/// Fits on a blocking thread, writes the weights, and gives the writer back.
-pub async fn subject(
-    subject: Subject,
-    options: Options,
-    mut writer: Writer,
-) -> Result<(Fitted, Writer)> {
-    let fit = move || {
-        let fitted = fit(subject, &options, &mut writer)?;
-        Ok((fitted, writer))
-    };
-    tokio::task::spawn_blocking(fit)
-        .await
-        .map_err(|error| DataFusionError::External(Box::new(error)))?
+impl Fitted {
+    /// For the answer of `CREATE MODEL`.
+    pub fn summary(&self, rows: &Rows) -> String {
+        let trs: Vec<usize> = rows.subjects.iter().map(Subject::trs).collect();
+        let range = |values: &[usize]| {
+            let (least, most) = (values.iter().min(), values.iter().max());
+            match (least, most) {
+                (Some(least), Some(most)) if least < most => format!("{least} to {most}"),
+                (least, _) => least.copied().unwrap_or(0).to_string(),
+            }
+        };
+        let subjects = match rows.columns.subject {
+            Some(_) => format!("{} subjects, ", rows.subjects.len()),
+            None => String::new(),
+        };
+        format!(
+            "{subjects}{} TRs, {} features, {} targets",
+            range(&trs),
+            self.settings.features(),
+            range(&self.targets)
+        )
+    }
 }
 
-fn fit(mut subject: Subject, options: &Options, writer: &mut Writer) -> Result<Fitted> {
-    let who = match &subject.name {
-        Some(name) => format!("subject {name}: "),
-        None => String::new(),
+/// Fits one regression per subject and writes them into `directory`.
+///
+/// # Errors
+/// No rows, subjects of different features, folds that cannot be made, gammas of another number
+/// than the feature spaces; and files.
+pub fn fit(rows: &mut Rows, options: Options, threads: usize, directory: &Path) -> Result<Fitted> {
+    let Some(first) = rows.subjects.first() else {
+        return exec_err!("CREATE MODEL: the query gave no rows");
     };
-    let failed = |message: String| exec_datafusion_err!("CREATE MODEL: {who}{message}");
-    let (samples, features) = (subject.samples(), subject.widths.iter().sum());
-    let threads = available_parallelism().map_or(1, usize::from);
-    reserve(&mut subject, options, threads)?;
+    let settings = Settings {
+        spaces: spaces(rows, first),
+        options,
+    };
+    let threads = threads.max(1);
+    let mut writer = Writer::create(directory, settings.features())?;
+    for subject in 0..rows.subjects.len() {
+        let bytes = memory(&rows.subjects[subject], &settings, threads);
+        rows.memory.try_grow(bytes)?;
+        one(rows, subject, &settings, threads, &mut writer)?;
+        rows.memory.shrink(bytes);
+    }
+    writer.finish(directory)?;
+    let target = settings.spaces.len();
+    let targets = rows.subjects.iter().map(|s| s.widths[target]);
+    Ok(Fitted {
+        targets: targets.collect(),
+        settings,
+    })
+}
 
-    let x = MatRef::from_row_major_slice(&subject.x, samples, features);
-    let y = RowsF32 {
-        values: &subject.y,
-        count: subject.targets,
+/// All vector columns but the last.
+fn spaces(rows: &Rows, first: &Subject) -> Vec<Space> {
+    let vectors = rows.columns.vectors.iter().zip(&first.widths);
+    let spaces = vectors.take(first.widths.len() - 1);
+    let space = |(vector, width): (&Vector, &usize)| {
+        let field = rows.schema.field(vector.at);
+        Space {
+            name: field.name().clone(),
+            width: *width,
+            model: field.metadata().get(MODEL_METADATA).cloned(),
+        }
     };
-    let intercept = options.fit_intercept;
-    let regression =
-        Regression::new(x, &subject.widths, &y, intercept, Form::Auto, threads).map_err(failed)?;
-    let spaces = subject.widths.len();
-    let gammas = match (spaces, options.gammas.as_slice()) {
-        (1, []) => vec![vec![1.0]],
-        (_, []) => candidates(options.n_iter, spaces, options.seed),
-        (_, given) => given.to_vec(),
+    spaces.map(space).collect()
+}
+
+fn one(
+    rows: &Rows,
+    number: usize,
+    settings: &Settings,
+    threads: usize,
+    writer: &mut Writer,
+) -> Result<()> {
+    let (options, spaces) = (&settings.options, &settings.spaces);
+    let subject = &rows.subjects[number];
+    let failed = |message: String| match subject.name.as_str() {
+        "" => exec_datafusion_err!("CREATE MODEL: {message}"),
+        name => exec_datafusion_err!("CREATE MODEL: subject {name}: {message}"),
     };
-    let runs = leave_one_out(&subject.groups);
-    let folds = match (&options.cv, runs) {
-        (Some(Cv::Folds(count)), _) => contiguous(samples, *count),
-        (None, Ok(folds)) => Ok(folds),
-        (None, Err(_)) => contiguous(samples, FOLDS.min(samples)),
-        (Some(Cv::Column(column)), runs) => runs.map_err(|error| {
-            format!(
-                "cv is '{column}': {error}; choose a column of several values, or a number of folds"
-            )
-        }),
+    for (space, width) in spaces.iter().zip(&subject.widths) {
+        if space.width != *width {
+            return exec_err!(
+                "CREATE MODEL: {} has {width} elements for {} and {} for {}; the features must be the same",
+                space.name,
+                subject.title(),
+                space.width,
+                rows.subjects[0].title()
+            );
+        }
+    }
+    let folds = folds(subject, options)?.map_err(failed)?;
+    let x = features(rows, number, spaces)?;
+    let y = Spilled {
+        rows,
+        subject: number,
+        column: spaces.len(),
+        readers: Mutex::default(),
+    };
+    let bands: Vec<usize> = spaces.iter().map(|space| space.width).collect();
+    let (intercept, form) = (options.fit_intercept, Form::Auto);
+    let regression = Regression::new(x.as_ref(), &bands, &y, intercept, form, threads);
+    let regression = regression.map_err(failed)?;
+    drop(x);
+
+    let gammas = match options.gammas.as_slice() {
+        [] if spaces.len() == 1 => vec![vec![1.0]],
+        [] => candidates(options.n_iter, spaces.len(), options.seed),
+        given => given.to_vec(),
     };
     let search = Search {
         alphas: &options.alphas,
         gammas: &gammas,
-        folds: &folds.map_err(failed)?,
-        score: options.score()?,
+        folds: &folds,
+        score: options.score(),
         per_target: options.per_target,
     };
     let selection = regression.search(&search, |_, _| ()).map_err(failed)?;
 
     // What a sink says passes through the kernel as text; the error itself waits here.
-    let mut trouble = None;
+    let mut trouble: Option<DataFusionError> = None;
     let written = regression.weights(&selection, &gammas, |weights| {
-        let batch = batch(subject.name.as_deref(), &selection, &gammas, &weights);
-        batch
-            .and_then(|batch| writer.weights(&batch))
-            .map_err(|error| {
-                trouble = Some(error);
-                String::new()
-            })
+        let written = writer.weights(&subject.name, &selection, &gammas, &weights);
+        written.map_err(|error| {
+            let message = error.to_string();
+            trouble = Some(error);
+            message
+        })
     });
-    if let Some(error) = trouble {
-        return Err(error);
+    match (trouble, written) {
+        (Some(error), _) => Err(error),
+        (None, written) => {
+            written.map_err(failed)?;
+            writer.means(&subject.name, regression.means());
+            Ok(())
+        }
     }
-    written.map_err(failed)?;
-    writer.subject(subject.name.as_deref(), regression.means());
-    Ok(Fitted {
-        samples,
-        features,
-        targets: subject.targets,
-        subject: subject.name,
-    })
 }
 
-/// Asks for what the fit holds beside the rows.
-fn reserve(subject: &mut Subject, options: &Options, threads: usize) -> Result<()> {
-    let (n, t) = (subject.samples(), subject.targets);
-    let p: usize = subject.widths.iter().sum();
-    let (small, bands) = (n.min(p), subject.widths.len());
-    // The centred features, and the kernels of the dual form.
-    let features = n * p + if p > n { bands * n * n } else { 0 };
-    // Per thread a fold's copies, its decomposition, and one matrix per alpha.
-    let fold = 2 * n * p + 4 * small * small + options.alphas.len() * n * n / 2;
-    let blocks = 8 << 20;
-    let scores = (2 * options.alphas.len() + 4) * t;
-    let bytes = 8 * (features + threads * (fold + blocks) + scores);
-    subject.memory.try_grow(bytes)
+/// What is held out together. The outer error is about the column that `cv` names.
+fn folds(subject: &Subject, options: &Options) -> Result<Result<Vec<Fold>, String>> {
+    let trs = subject.trs();
+    match &options.cv {
+        Some(Cv::Folds(count)) => Ok(contiguous(trs, *count)),
+        Some(Cv::Column(column)) => match groups(subject, column)? {
+            Some(groups) => Ok(leave_one_out(&groups).map_err(|error| {
+                format!("cv is '{column}': {error}; name a column of several values, or give a number of folds")
+            })),
+            None => plan_err!(
+                "CREATE MODEL: cv is '{column}', and the query has no such key; its keys are {}",
+                subject.times.names.join(", ")
+            ),
+        },
+        None => {
+            let runs = groups(subject, "run")?.map(|runs| leave_one_out(&runs));
+            match runs {
+                Some(Ok(runs)) => Ok(Ok(runs)),
+                _ => Ok(contiguous(trs, FOLDS.min(trs))),
+            }
+        }
+    }
 }
 
-fn batch(
-    subject: Option<&str>,
-    selection: &Selection,
-    gammas: &[Vec<f64>],
-    weights: &Weights,
-) -> Result<RecordBatch> {
-    let targets = &weights.targets;
-    let number = |of: &dyn Fn(usize) -> f64| {
-        Arc::new(Float64Array::from_iter_values(
-            targets.iter().map(|&t| of(t)),
-        )) as ArrayRef
+/// The values of a key, row by row; None where there is no such key.
+fn groups(subject: &Subject, column: &str) -> Result<Option<Vec<String>>> {
+    let Some(at) = subject.times.names.iter().position(|name| name == column) else {
+        return Ok(None);
     };
-    let gamma = targets
-        .iter()
-        .map(|&t| Some(gammas[selection.gammas[t]].iter().copied().map(Some)));
-    let features = weights.coefficients.nrows();
-    let coefficients: Vec<f32> = (0..targets.len())
-        .flat_map(|j| weights.coefficients.col_as_slice(j))
-        .map(|v| *v as f32)
-        .collect();
-    let coefficients = arrow::array::FixedSizeListArray::try_new(
-        Arc::new(arrow::datatypes::Field::new_list_field(
-            arrow::datatypes::DataType::Float32,
-            true,
-        )),
-        i32::try_from(features)
-            .map_err(|_| exec_datafusion_err!("CREATE MODEL: {features} features are too many"))?,
-        Arc::new(Float32Array::from(coefficients)),
-        None,
-    )?;
-    Ok(RecordBatch::try_new(
-        weights_schema(features),
-        vec![
-            Arc::new(StringArray::from(vec![subject; targets.len()])),
-            Arc::new(Int64Array::from_iter_values(
-                targets.iter().map(|&t| t as i64),
-            )),
-            number(&|t| selection.alphas[t]),
-            number(&|t| selection.scores[t]),
-            Arc::new(ListArray::from_iter_primitive::<Float64Type, _, _>(gamma)),
-            Arc::new(Float64Array::from(weights.means.clone())),
-            Arc::new(Float64Array::from(weights.intercepts.clone())),
-            Arc::new(coefficients),
-        ],
-    )?)
+    let column = &subject.times.arrays()?[at];
+    let options = FormatOptions::default().with_null("NULL");
+    let formatter = ArrayFormatter::try_new(column, &options)?;
+    let values = (0..column.len()).map(|i| formatter.value(i).to_string());
+    Ok(Some(values.collect()))
+}
+
+/// TRs × features of all spaces.
+fn features(rows: &Rows, subject: usize, spaces: &[Space]) -> Result<Mat<f64>> {
+    let trs = rows.subjects[subject].trs();
+    let total = spaces.iter().map(|space| space.width).sum();
+    let mut x = Mat::zeros(trs, total);
+    let mut reader = rows.reader()?;
+    let mut start = 0;
+    for (column, space) in spaces.iter().enumerate() {
+        let mut panel = Mat::zeros(space.width, trs);
+        reader.read(subject, column, 0, panel.as_mut())?;
+        x.subcols_mut(start, space.width)
+            .copy_from(panel.transpose());
+        start += space.width;
+    }
+    Ok(x)
+}
+
+/// Bytes that the fit of a subject holds: nothing of it grows with the targets but the scores.
+fn memory(subject: &Subject, settings: &Settings, threads: usize) -> usize {
+    let (n, p) = (subject.trs(), settings.features());
+    let targets = subject.widths[settings.spaces.len()];
+    let (smaller, alphas) = (n.min(p), settings.options.alphas.len());
+    let kernels = if p > n {
+        settings.spaces.len() * n * n
+    } else {
+        0
+    };
+    // A thread has a fold's features, its decomposition, a matrix per alpha, and blocks of targets.
+    let thread = 2 * n * p + 4 * smaller * smaller + alphas * n * n / 2 + (4 << 20);
+    8 * (3 * n * p + kernels + threads * thread + (2 * alphas + 4) * targets)
+}
+
+/// A subject's targets in the temporary file.
+struct Spilled<'a> {
+    rows: &'a Rows,
+    subject: usize,
+    column: usize,
+    /// One for each thread that reads.
+    readers: Mutex<Vec<Reader<'a>>>,
+}
+
+impl Targets for Spilled<'_> {
+    fn samples(&self) -> usize {
+        self.rows.subjects[self.subject].trs()
+    }
+
+    fn count(&self) -> usize {
+        self.rows.subjects[self.subject].widths[self.column]
+    }
+
+    fn read(&self, targets: Range<usize>) -> Result<Mat<f64>, String> {
+        let readers = || self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        let free = readers().pop();
+        let mut reader = match free {
+            Some(reader) => reader,
+            None => self.rows.reader().map_err(|error| error.to_string())?,
+        };
+        let mut panel = Mat::zeros(targets.len(), self.samples());
+        reader
+            .read(self.subject, self.column, targets.start, panel.as_mut())
+            .map_err(|error| format!("a temporary file cannot be read: {error}"))?;
+        readers().push(reader);
+        Ok(panel.transpose().to_owned())
+    }
 }

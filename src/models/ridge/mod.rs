@@ -2,91 +2,53 @@
 //!
 //! ```text
 //! options   OPTIONS (alphas …, cv …)
-//! rows      the query's rows, one subject after the other
-//! fit       a subject's rows -> its weights, into the model's files
-//! files     model.json, weights.parquet, subjects.parquet
+//! fit       the gathered rows of each subject -> its weights, into the model's files
+//! stored    weights.parquet, means.parquet
 //! predict   ridge_predict(…, model => 'enc')
 //! scores    model_scores('enc')
 //! ```
 
-mod files;
 mod fit;
 mod options;
 mod predict;
-mod rows;
 mod scores;
+mod stored;
 
-use datafusion::common::Result;
-use datafusion::logical_expr::ScalarUDF;
-use datafusion::sql::sqlparser::ast::Query;
-use std::path::Path;
-use std::sync::Arc;
+use arrow::datatypes::SchemaRef;
+use datafusion::common::{Result, plan_err};
 
-pub use files::Description;
-pub use options::Options;
+pub use fit::fit;
+pub use options::{Options, Settings};
+pub use predict::ridge_predict;
+pub use scores::model_scores;
 
-use super::store::Models;
-use crate::session::Session;
+use super::rows::Columns;
 
 /// What `USING` says.
 pub const KIND: &str = "ridge";
 
-/// `ridge_predict`, over the models of one database.
-pub fn predict(models: Arc<Models>) -> ScalarUDF {
-    predict::function(models)
-}
-
-/// `model_scores`, over the models of one database.
-pub fn scores(models: Arc<Models>) -> scores::ModelScores {
-    scores::ModelScores::new(models)
-}
-
-/// Fits on the rows of `query` and writes the model's files into `directory`. `text` is the
-/// statement. Gives a summary.
-///
-/// # Errors
-/// Name the option, or the row, and what to do.
-pub async fn create(
-    session: &Session,
-    name: &str,
-    query: Query,
-    options: Options,
-    directory: &Path,
-    text: &str,
-) -> Result<String> {
-    let mut source = rows::Source::open(session, query, &options).await?;
-    let mut writer = files::Writer::create(directory)?;
-    let mut fitted: Vec<fit::Fitted> = Vec::new();
-    while let Some(subject) = source.next().await? {
-        let (done, back) = fit::subject(subject, options.clone(), writer).await?;
-        writer = back;
-        fitted.push(done);
+/// What the model needs of a query's columns: the last vector is the target, every other one a
+/// feature space, and what is no vector a key.
+pub fn check(columns: &Columns, schema: &SchemaRef) -> Result<()> {
+    let spaces = columns.vectors.len().saturating_sub(1);
+    if spaces == 0 {
+        let names: Vec<_> = schema.fields().iter().map(|f| f.name().as_str()).collect();
+        return plan_err!(
+            "CREATE MODEL … USING ridge needs a query with the time (`tr`, or `run, tr`), one or more feature \
+             vectors and, last, the vector of targets; this one has: {}",
+            names.join(", ")
+        );
     }
-    let Some(first) = fitted.first() else {
-        return datafusion::common::exec_err!("CREATE MODEL {name}: the query has no rows");
-    };
-    let summary = format!(
-        "{}{} samples, {} features, {} targets",
-        match &first.subject {
-            Some(_) => format!("{} subjects, ", fitted.len()),
-            None => String::new(),
-        },
-        first.samples,
-        first.features,
-        first.targets
-    );
-    let description = Description {
-        name: name.to_string(),
-        kind: KIND.to_string(),
-        options,
-        spaces: source.spaces().to_vec(),
-        subjects: fitted.iter().filter_map(|f| f.subject.clone()).collect(),
-        targets: fitted.iter().map(|f| f.targets).collect(),
-        samples: fitted.iter().map(|f| f.samples).collect(),
-        query: text.to_string(),
-        input_schema: source.input_schema(),
-        content_hash: String::new(),
-    };
-    writer.finish(description)?;
-    Ok(summary)
+    if spaces > predict::MOST_SPACES {
+        return plan_err!(
+            "CREATE MODEL … USING ridge takes up to {} feature spaces, not {spaces}; vector_concat makes one of several",
+            predict::MOST_SPACES
+        );
+    }
+    if columns.time.is_empty() {
+        return plan_err!(
+            "CREATE MODEL needs the time of each row: select a column such as `tr`, or `run` and `tr`"
+        );
+    }
+    Ok(())
 }

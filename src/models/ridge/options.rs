@@ -1,11 +1,14 @@
 //! `OPTIONS (alphas '1, 10, 100', cv 'run', …)`.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use datafusion::common::{Result, plan_err};
 use serde::{Deserialize, Serialize};
 use voxql_udfs::kernels::ridge::Score;
-use voxql_udfs::named_arguments::closest;
+
+use super::KIND;
+use crate::models::options::Given;
 
 /// What `CREATE MODEL … USING ridge` can be told.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,6 +29,38 @@ pub struct Options {
     pub n_iter: usize,
     /// From which seed.
     pub seed: u32,
+}
+
+/// What `model.json` keeps of a ridge model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    pub options: Options,
+    /// The feature spaces, in the order of the query.
+    pub spaces: Vec<Space>,
+}
+
+impl Settings {
+    /// Features of all spaces.
+    pub fn features(&self) -> usize {
+        self.spaces.iter().map(|space| space.width).sum()
+    }
+
+    /// The names of the feature spaces, for messages.
+    pub fn names(&self) -> String {
+        let names: Vec<&str> = self.spaces.iter().map(|s| s.name.as_str()).collect();
+        names.join(", ")
+    }
+}
+
+/// One feature space.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Space {
+    /// The column's name.
+    pub name: String,
+    /// Features.
+    pub width: usize,
+    /// The model that made the column, where it remembers one.
+    pub model: Option<String>,
 }
 
 /// Which samples are held out together.
@@ -71,31 +106,32 @@ impl Options {
     /// Name the option, its value, and what it must be.
     pub fn from_sql(given: &BTreeMap<String, String>) -> Result<Self> {
         let mut options = Self::default();
-        for (name, text) in given {
-            let text = text.trim();
-            match name.as_str() {
-                "alphas" => options.alphas = numbers(name, text, ',')?,
-                "cv" => options.cv = Some(cv(text)?),
-                "per_target" => options.per_target = read(name, text, "true or false")?,
-                "fit_intercept" => options.fit_intercept = read(name, text, "true or false")?,
-                "score" => options.score = text.to_lowercase(),
-                "gammas" => {
-                    let candidates = text.split(';').filter(|c| !c.trim().is_empty());
-                    options.gammas = candidates
-                        .map(|c| numbers(name, c, ','))
-                        .collect::<Result<_>>()?;
-                }
-                "n_iter" => options.n_iter = read(name, text, "a whole number above 0")?,
-                "seed" => options.seed = read(name, text, "a whole number from 0 to 4294967295")?,
-                _ => {
-                    let hint = match closest(name, NAMES) {
-                        Some(near) => format!("did you mean `{near}`?"),
-                        None => format!("there are {}", NAMES.join(", ")),
-                    };
-                    return plan_err!("ridge has no option `{name}`; {hint}");
-                }
-            }
+        let given = Given::new(KIND, given, &NAMES)?;
+        if let Some(text) = given.text("alphas") {
+            options.alphas = numbers("alphas", text)?;
         }
+        if let Some(text) = given.text("cv") {
+            options.cv = Some(cv(text)?);
+        }
+        if let Some(text) = given.text("gammas") {
+            let candidates = text.split(';').filter(|c| !c.trim().is_empty());
+            options.gammas = candidates
+                .map(|c| numbers("gammas", c))
+                .collect::<Result<_>>()?;
+        }
+        let flag = "true or false";
+        given.read("per_target", &mut options.per_target, flag, |_| true)?;
+        given.read("fit_intercept", &mut options.fit_intercept, flag, |_| true)?;
+        given.read(
+            "score",
+            &mut options.score,
+            "neg_mse, r2 or correlation",
+            |s| score(s).is_some(),
+        )?;
+        let whole = "a whole number above 0";
+        given.read("n_iter", &mut options.n_iter, whole, |n| *n > 0)?;
+        let seed = "a whole number from 0 to 4294967295";
+        given.read("seed", &mut options.seed, seed, |_| true)?;
         options.check()?;
         Ok(options)
     }
@@ -112,48 +148,49 @@ impl Options {
         {
             return plan_err!("ridge: gammas must be numbers, 0 or above, not {gamma}");
         }
-        if self.n_iter == 0 {
-            return plan_err!("ridge: n_iter must be a whole number above 0, not 0");
-        }
-        self.score().map(|_| ())
+        Ok(())
     }
 
     /// What cross-validation maximises.
-    pub fn score(&self) -> Result<Score> {
-        match self.score.as_str() {
-            "neg_mse" => Ok(Score::NegativeError),
-            "r2" => Ok(Score::R2),
-            "correlation" => Ok(Score::Correlation),
-            other => {
-                plan_err!("ridge: score must be neg_mse, r2 or correlation, not {other}")
-            }
-        }
+    pub fn score(&self) -> Score {
+        score(&self.score).unwrap_or_default()
     }
+}
 
-    /// As people write them.
-    pub fn summary(&self) -> String {
-        let list = |values: &[f64]| {
-            let values: Vec<String> = values.iter().map(ToString::to_string).collect();
-            values.join(", ")
-        };
-        let mut parts = vec![format!("alphas '{}'", list(&self.alphas))];
+fn score(name: &str) -> Option<Score> {
+    match name {
+        "neg_mse" => Some(Score::NegativeError),
+        "r2" => Some(Score::R2),
+        "correlation" => Some(Score::Correlation),
+        _ => None,
+    }
+}
+
+/// For `SHOW MODELS`: as people write them.
+impl fmt::Display for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "alphas '{}'", list(&self.alphas))?;
         match &self.cv {
             None => {}
-            Some(Cv::Folds(count)) => parts.push(format!("cv {count}")),
-            Some(Cv::Column(column)) => parts.push(format!("cv '{column}'")),
+            Some(Cv::Folds(count)) => write!(f, ", cv {count}")?,
+            Some(Cv::Column(column)) => write!(f, ", cv '{column}'")?,
         }
-        parts.push(format!("per_target {}", self.per_target));
-        parts.push(format!("fit_intercept {}", self.fit_intercept));
-        parts.push(format!("score '{}'", self.score));
-        match self.gammas.is_empty() {
-            true => parts.push(format!("n_iter {}, seed {}", self.n_iter, self.seed)),
-            false => {
-                let gammas: Vec<String> = self.gammas.iter().map(|g| list(g)).collect();
-                parts.push(format!("gammas '{}'", gammas.join("; ")));
-            }
+        write!(
+            f,
+            ", per_target {}, fit_intercept {}, score '{}'",
+            self.per_target, self.fit_intercept, self.score
+        )?;
+        if self.gammas.is_empty() {
+            return write!(f, ", n_iter {}, seed {}", self.n_iter, self.seed);
         }
-        parts.join(", ")
+        let gammas: Vec<String> = self.gammas.iter().map(|g| list(g)).collect();
+        write!(f, ", gammas '{}'", gammas.join("; "))
     }
+}
+
+fn list(values: &[f64]) -> String {
+    let values: Vec<String> = values.iter().map(ToString::to_string).collect();
+    values.join(", ")
 }
 
 fn cv(text: &str) -> Result<Cv> {
@@ -171,19 +208,16 @@ fn cv(text: &str) -> Result<Cv> {
     }
 }
 
-fn numbers(name: &str, text: &str, separator: char) -> Result<Vec<f64>> {
+fn numbers(name: &str, text: &str) -> Result<Vec<f64>> {
     let text = text.trim().trim_start_matches('[').trim_end_matches(']');
-    let wanted = "a list of numbers such as '0.1, 1, 10'";
-    text.split(separator)
-        .map(|number| read(name, number.trim(), wanted))
-        .collect()
-}
-
-fn read<T: std::str::FromStr>(name: &str, text: &str, wanted: &str) -> Result<T> {
-    match text.parse() {
-        Ok(value) => Ok(value),
-        Err(_) => plan_err!("ridge: {name} must be {wanted}, not '{text}'"),
-    }
+    let number = |number: &str| match number.trim().parse() {
+        Ok(number) => Ok(number),
+        Err(_) => plan_err!(
+            "ridge: {name} must be a list of numbers such as '0.1, 1, 10', not '{}'",
+            number.trim()
+        ),
+    };
+    text.split(',').map(number).collect()
 }
 
 #[cfg(test)]
@@ -201,13 +235,13 @@ mod tests {
             ("alphas", "0.1, 1,10"),
             ("cv", "run"),
             ("gammas", "0.5, 0.5; 1, 0"),
-            ("score", "R2"),
+            ("score", "r2"),
         ])
         .unwrap();
         assert_eq!(read.alphas, [0.1, 1.0, 10.0]);
         assert_eq!(read.cv, Some(Cv::Column("run".to_string())));
         assert_eq!(read.gammas, [vec![0.5, 0.5], vec![1.0, 0.0]]);
-        assert_eq!(read.score().unwrap(), Score::R2);
+        assert_eq!(read.score(), Score::R2);
         assert_eq!(options(&[("cv", "4")]).unwrap().cv, Some(Cv::Folds(4)));
         let alphas = Options::default().alphas;
         assert_eq!((alphas[0], alphas[10], alphas.len()), (1.0, 1e5, 11));

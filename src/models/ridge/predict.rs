@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock};
 
 use arrow::array::{Array, AsArray};
 use arrow::compute::cast;
@@ -16,11 +16,14 @@ use datafusion::logical_expr::{
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, Par};
 use voxql_udfs::args::{Arguments, Kind, Parameters, result_of, rows_of};
-use voxql_udfs::vectors::{MODEL_METADATA, VectorBuilder, Vectors, vector_type, vector_width};
+use voxql_udfs::vectors::{
+    MODEL_METADATA, VectorBuilder, Vectors, element_type, vector_type, vector_width,
+};
 
 use super::KIND;
-use super::files::{Description, SubjectWeights, read_weights};
-use crate::models::store::Models;
+use super::options::Settings;
+use super::stored::{SubjectWeights, read_weights};
+use crate::models::store::{Description, Models};
 
 /// Feature spaces that a model may have: so many parameters are before `model`.
 pub const MOST_SPACES: usize = 8;
@@ -28,15 +31,16 @@ pub const MOST_SPACES: usize = 8;
 const PARAMETERS: Parameters = Parameters {
     function: "ridge_predict",
     required: 1,
+    // A later space that is left out is NULL, and keeps that type only as `Any`.
     list: &[
         ("x", Kind::Vector),
-        ("x2", Kind::Vector),
-        ("x3", Kind::Vector),
-        ("x4", Kind::Vector),
-        ("x5", Kind::Vector),
-        ("x6", Kind::Vector),
-        ("x7", Kind::Vector),
-        ("x8", Kind::Vector),
+        ("x2", Kind::Any),
+        ("x3", Kind::Any),
+        ("x4", Kind::Any),
+        ("x5", Kind::Any),
+        ("x6", Kind::Any),
+        ("x7", Kind::Any),
+        ("x8", Kind::Any),
         ("model", Kind::Text),
         ("subject", Kind::Any),
     ],
@@ -70,21 +74,16 @@ static DOCUMENTATION: LazyLock<Documentation> = LazyLock::new(|| {
 });
 
 /// The function, over the models of one database.
-pub fn function(models: Arc<Models>) -> ScalarUDF {
+pub fn ridge_predict(models: Arc<Models>) -> ScalarUDF {
     ScalarUDF::new_from_impl(RidgePredict {
         models,
         signature: PARAMETERS.signature(Volatility::Stable),
-        loaded: Mutex::default(),
     })
 }
-
-/// The weights of the model that was used last, by content.
-type Loaded = Option<(String, Arc<Vec<SubjectWeights>>)>;
 
 struct RidgePredict {
     models: Arc<Models>,
     signature: Signature,
-    loaded: Mutex<Loaded>,
 }
 
 impl fmt::Debug for RidgePredict {
@@ -109,26 +108,42 @@ impl Hash for RidgePredict {
 }
 
 impl RidgePredict {
-    fn describe(&self, arguments: &Arguments<'_>) -> Result<Description> {
+    fn find(&self, arguments: &Arguments<'_>) -> Result<Model> {
         let name = arguments.required("model", arguments.str("model")?)?;
-        let (kind, directory) = self.models.find(name)?;
-        if kind != KIND {
-            return exec_err!("ridge_predict: {name} is a model of kind {kind}, not {KIND}");
+        let description = self.models.describe(name)?;
+        if description.kind != KIND {
+            return exec_err!(
+                "ridge_predict: {name} is a model of kind {}, not {KIND}",
+                description.kind
+            );
         }
-        Description::read(&directory)
+        let settings = description.options()?;
+        Ok(Model {
+            description,
+            settings,
+        })
+    }
+}
+
+/// What a model is, without its numbers.
+struct Model {
+    description: Description,
+    settings: Settings,
+}
+
+impl Model {
+    /// Whether it was fitted per subject.
+    fn has_subjects(&self) -> bool {
+        self.description
+            .subjects
+            .iter()
+            .any(|name| !name.is_empty())
     }
 
-    fn weights(&self, description: &Description) -> Result<Arc<Vec<SubjectWeights>>> {
-        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((hash, weights)) = &*loaded
-            && *hash == description.content_hash
-        {
-            return Ok(Arc::clone(weights));
-        }
-        let (_, directory) = self.models.find(&description.name)?;
-        let weights = Arc::new(read_weights(&directory, description)?);
-        *loaded = Some((description.content_hash.clone(), Arc::clone(&weights)));
-        Ok(weights)
+    /// The number of targets, where all subjects have the same.
+    fn targets(&self) -> Option<usize> {
+        let (first, rest) = self.description.voxels.split_first()?;
+        rest.iter().all(|n| n == first).then_some(*first)
     }
 }
 
@@ -150,29 +165,25 @@ impl ScalarUDFImpl for RidgePredict {
     }
 
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
-        let description = self.describe(&PARAMETERS.at_planning(args.scalar_arguments))?;
-        check_spaces(&description, args.arg_fields, args.scalar_arguments)?;
-        let field = Field::new(self.name(), vector_type(description.targets()), true);
-        let metadata = [(MODEL_METADATA.to_string(), description.name)];
+        let model = self.find(&PARAMETERS.at_planning(args.scalar_arguments))?;
+        check_spaces(&model, args.arg_fields)?;
+        let field = Field::new(self.name(), vector_type(model.targets()), true);
+        let metadata = [(MODEL_METADATA.to_string(), model.description.name)];
         Ok(Arc::new(field.with_metadata(metadata.into())))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let description = self.describe(&PARAMETERS.of_scalar(&args.args))?;
-        let weights = self.weights(&description)?;
+        let model = self.find(&PARAMETERS.of_scalar(&args.args))?;
+        let weights = self.models.load(&model.description, |directory| {
+            read_weights(directory, &model.description, &model.settings)
+        })?;
         let rows = rows_of(&args.args);
-        let mut spaces = Vec::with_capacity(description.spaces.len());
-        for argument in args.args.iter().take(description.spaces.len()) {
+        let mut spaces = Vec::with_capacity(model.settings.spaces.len());
+        for argument in args.args.iter().take(model.settings.spaces.len()) {
             let vectors = Vectors::<Float32Type>::from_argument(self.name(), argument)?;
             spaces.push(vectors.fill_missing(f32::NAN));
         }
-        let groups = by_subject(
-            &description,
-            &weights,
-            &spaces,
-            args.args.get(SUBJECT),
-            rows,
-        )?;
+        let groups = by_subject(&model, &weights, &spaces, args.args.get(SUBJECT), rows)?;
 
         let mut predicted: Vec<(Mat<f32>, usize)> = Vec::with_capacity(groups.len());
         let mut place = vec![None; rows];
@@ -181,10 +192,10 @@ impl ScalarUDFImpl for RidgePredict {
                 place[row] = Some((group, column));
             }
             let subject = &weights[subject];
-            let product = predict(&description, subject, &spaces, &members)?;
+            let product = predict(&model, subject, &spaces, &members)?;
             predicted.push((product, subject.target_means.len()));
         }
-        let mut out = VectorBuilder::new(PARAMETERS.function, description.targets(), rows);
+        let mut out = VectorBuilder::new(PARAMETERS.function, model.targets(), rows);
         for place in place {
             match place {
                 None => out.append_null(),
@@ -203,28 +214,34 @@ impl ScalarUDFImpl for RidgePredict {
 }
 
 /// Says at planning what is wrong with the feature spaces.
-fn check_spaces(
-    description: &Description,
-    fields: &[FieldRef],
-    constants: &[Option<&datafusion::common::ScalarValue>],
-) -> Result<()> {
-    let name = &description.name;
-    let names: Vec<&str> = description.spaces.iter().map(|s| s.name.as_str()).collect();
-    for i in 0..MOST_SPACES.min(fields.len()) {
-        let left_out = constants[i].is_some_and(|value| value.is_null());
-        let Some(space) = description.spaces.get(i) else {
-            match left_out {
-                true => continue,
-                false => {
-                    return exec_err!(
-                        "ridge_predict: the model {name} has {} feature spaces ({}); there is one more here",
-                        names.len(),
-                        names.join(", ")
-                    );
-                }
+fn check_spaces(model: &Model, fields: &[FieldRef]) -> Result<()> {
+    let (name, spaces) = (&model.description.name, &model.settings.spaces);
+    for (i, field) in fields.iter().take(MOST_SPACES).enumerate() {
+        let space = spaces.get(i);
+        let (space, data_type) = match (space, field.data_type()) {
+            (None, DataType::Null) => continue,
+            (None, _) => {
+                return exec_err!(
+                    "ridge_predict: the model {name} has {} feature spaces ({}); there is one more here",
+                    spaces.len(),
+                    model.settings.names()
+                );
             }
+            (Some(_), DataType::Null) => {
+                return exec_err!(
+                    "ridge_predict: the model {name} needs {} feature spaces: {}",
+                    spaces.len(),
+                    model.settings.names()
+                );
+            }
+            (Some(space), data_type) => (space, data_type),
         };
-        let field = &fields[i];
+        if element_type(data_type).is_none() {
+            return exec_err!(
+                "ridge_predict: {} must be a list of numbers, got {data_type}",
+                field.name()
+            );
+        }
         if let Some(width) = vector_width(field.data_type())
             && width != space.width
         {
@@ -244,39 +261,34 @@ fn check_spaces(
             );
         }
     }
-    if fields.len() < names.len() {
-        return exec_err!(
-            "ridge_predict: the model {name} needs {} feature spaces: {}",
-            names.len(),
-            names.join(", ")
-        );
-    }
     Ok(())
 }
 
 /// The rows of each subject, leaving out those with a NULL.
 fn by_subject(
-    description: &Description,
+    model: &Model,
     weights: &[SubjectWeights],
     spaces: &[Vectors<Float32Type>],
     subject: Option<&ColumnarValue>,
     rows: usize,
 ) -> Result<BTreeMap<usize, Vec<usize>>> {
-    let model = &description.name;
-    let names = match (subject, description.subjects.is_empty()) {
-        (Some(ColumnarValue::Scalar(value)), true) if value.is_null() => None,
-        (None, true) => None,
-        (Some(_), true) => {
+    let name = &model.description.name;
+    let given = subject.filter(|s| !matches!(s, ColumnarValue::Scalar(value) if value.is_null()));
+    let names = match (given, subject, model.has_subjects()) {
+        (None, _, false) => None,
+        (Some(_), _, false) => {
             return exec_err!(
-                "ridge_predict: the model {model} was not fitted per subject; leave subject out"
+                "ridge_predict: the model {name} was not fitted per subject; leave subject out"
             );
         }
-        (None, false) => {
+        (None, None, true) => {
             return exec_err!(
-                "ridge_predict: the model {model} was fitted per subject; say which by subject => subject"
+                "ridge_predict: the model {name} was fitted per subject; say which by subject => subject"
             );
         }
-        (Some(argument), false) => Some(cast(&argument.to_array(rows)?, &DataType::Utf8)?),
+        (_, Some(argument), true) | (Some(argument), None, true) => {
+            Some(cast(&argument.to_array(rows)?, &DataType::Utf8)?)
+        }
     };
     let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for i in (0..rows).filter(|&i| !spaces.iter().any(|s| s.is_null(i))) {
@@ -285,12 +297,13 @@ fn by_subject(
             Some(names) if names.is_null(i) => continue,
             Some(names) => {
                 let name = names.as_string::<i32>().value(i);
-                match weights.iter().position(|s| s.name.as_deref() == Some(name)) {
+                match weights.iter().position(|s| s.name == name) {
                     Some(subject) => subject,
                     None => {
                         return exec_err!(
-                            "ridge_predict: the model {model} does not know subject {name}; it was fitted on {}",
-                            description.subjects.join(", ")
+                            "ridge_predict: the model {} does not know subject {name}; it was fitted on {}",
+                            model.description.name,
+                            model.description.subjects.join(", ")
                         );
                     }
                 }
@@ -303,7 +316,7 @@ fn by_subject(
 
 /// Targets × rows, as one product of matrices.
 fn predict(
-    description: &Description,
+    model: &Model,
     subject: &SubjectWeights,
     spaces: &[Vectors<Float32Type>],
     rows: &[usize],
@@ -313,14 +326,14 @@ fn predict(
     for (column, &row) in rows.iter().enumerate() {
         let mut out = x.col_as_slice_mut(column).iter_mut();
         let mut means = subject.feature_means.iter();
-        for (space, vectors) in description.spaces.iter().zip(spaces) {
+        for (space, vectors) in model.settings.spaces.iter().zip(spaces) {
             let given = vectors.row(row).unwrap_or_default();
             if given.len() != space.width {
                 return exec_err!(
                     "ridge_predict: a vector has {} features, and {} of the model {} has {}",
                     given.len(),
                     space.name,
-                    description.name,
+                    model.description.name,
                     space.width
                 );
             }

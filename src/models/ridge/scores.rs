@@ -1,51 +1,38 @@
 //! `model_scores('enc')`: how well cross-validation predicted each target.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, ListArray, RecordBatch};
 use arrow::compute::{SortColumn, concat_batches, lexsort_to_indices, take_record_batch};
 use arrow::datatypes::{DataType, Field, Float64Type, Schema, SchemaRef};
-use datafusion::catalog::{TableFunctionArgs, TableFunctionImpl, TableProvider};
-use datafusion::common::{Result, ScalarValue, exec_err, plan_err};
+use datafusion::catalog::TableProvider;
+use datafusion::common::{Result, exec_err, plan_err};
 use datafusion::datasource::MemTable;
-use datafusion::logical_expr::Expr;
 
 use super::KIND;
-use super::files::{Description, read_scores};
-use crate::models::store::Models;
+use super::stored::read_scores;
+use crate::models::store::{Description, Models};
 
-/// The table function.
-#[derive(Debug)]
-pub struct ModelScores {
-    models: Arc<Models>,
-}
-
-impl ModelScores {
-    pub fn new(models: Arc<Models>) -> Self {
-        Self { models }
+/// The table of one model.
+///
+/// # Errors
+/// A model of another kind, or one that is damaged.
+pub fn model_scores(models: &Models, description: &Description) -> Result<Arc<dyn TableProvider>> {
+    if description.kind != KIND {
+        return plan_err!(
+            "model_scores: {} is a model of kind {}, not {KIND}",
+            description.name,
+            description.kind
+        );
     }
+    let batch = table(&models.whole(description)?, description)?;
+    let table = MemTable::try_new(batch.schema(), vec![vec![batch]])?;
+    Ok(Arc::new(table))
 }
 
-impl TableFunctionImpl for ModelScores {
-    fn call_with_args(&self, args: TableFunctionArgs) -> Result<Arc<dyn TableProvider>> {
-        let [Expr::Literal(ScalarValue::Utf8(Some(name)), _)] = args.exprs() else {
-            return plan_err!("model_scores takes the name of a model, as in model_scores('enc')");
-        };
-        let (kind, directory) = self.models.find(name)?;
-        if kind != KIND {
-            return plan_err!("model_scores: {name} is a model of kind {kind}, not {KIND}");
-        }
-        let description = Description::read(&directory)?;
-        let batch = table(&directory, &description)?;
-        Ok(Arc::new(MemTable::try_new(
-            batch.schema(),
-            vec![vec![batch]],
-        )?))
-    }
-}
-
-fn table(directory: &std::path::Path, description: &Description) -> Result<RecordBatch> {
-    let batches = read_scores(directory, description)?;
+fn table(directory: &Path, description: &Description) -> Result<RecordBatch> {
+    let batches = read_scores(directory)?;
     let Some(first) = batches.first() else {
         return exec_err!(
             "model_scores: the model {} has no targets",
@@ -63,7 +50,7 @@ fn table(directory: &std::path::Path, description: &Description) -> Result<Recor
     let mut columns = scores.columns().to_vec();
     columns.push(deltas(&columns[2], &columns[4]));
     let schema = schema();
-    match description.subjects.is_empty() {
+    match description.subjects.iter().all(String::is_empty) {
         true => Ok(RecordBatch::try_new(
             Arc::new(schema.project(&[1, 2, 3, 4, 5])?),
             columns[1..].to_vec(),
@@ -92,7 +79,7 @@ fn deltas(alphas: &ArrayRef, gammas: &ArrayRef) -> ArrayRef {
 fn schema() -> SchemaRef {
     let list = DataType::List(Arc::new(Field::new_list_field(DataType::Float64, true)));
     Arc::new(Schema::new(vec![
-        Field::new("subject", DataType::Utf8, true),
+        Field::new("subject", DataType::Utf8, false),
         Field::new("target", DataType::Int64, false),
         Field::new("alpha", DataType::Float64, false),
         Field::new("score", DataType::Float64, false),

@@ -3,8 +3,7 @@
 use faer::{Mat, MatRef};
 use proptest::prelude::*;
 use voxql_udfs::kernels::ridge::{
-    Form, Regression, RowsF32, Score, Search, Selection, Targets, candidates, contiguous,
-    leave_one_out,
+    Form, Regression, Score, Search, Selection, Targets, candidates, contiguous, leave_one_out,
 };
 
 const ALPHAS: [f64; 4] = [0.1, 1.0, 10.0, 100.0];
@@ -149,22 +148,6 @@ proptest! {
                 prop_assert!(difference.norm_max() < 1e-10);
             }
         }
-    }
-
-    /// Float32 rows give what the same numbers as f64 give.
-    #[test]
-    fn rows_of_f32_are_the_same_targets(data in data()) {
-        let (n, t) = (data.y.nrows(), data.y.ncols());
-        let values: Vec<f32> = (0..n * t).map(|i| data.y[(i / t, i % t)] as f32).collect();
-        let rows = RowsF32 { values: &values, count: t };
-        let rounded = Mat::from_fn(n, t, |i, j| f64::from(values[i * t + j]));
-        let y = rounded.as_ref();
-        let bands = [2, data.x.ncols() - 2];
-        let of_rows = Regression::new(data.x.as_ref(), &bands, &rows, data.intercept, Form::Auto, 1);
-        prop_assert_eq!(
-            data.fit(&of_rows.unwrap()),
-            data.fit(&data.regression(&y, Form::Auto))
-        );
     }
 }
 

@@ -32,7 +32,7 @@ pub use dirichlet::candidates;
 pub use folds::{Fold, contiguous, leave_one_out};
 pub use score::Score;
 pub use search::{Search, Selection};
-pub use targets::{RowsF32, Targets};
+pub use targets::Targets;
 pub use weights::Weights;
 
 use std::ops::Range;
@@ -173,9 +173,14 @@ impl<'a, Y: Targets> Regression<'a, Y> {
         &self.means
     }
 
-    /// The numbers of all targets, in blocks.
-    fn blocks(&self, targets: &[usize]) -> Vec<Vec<usize>> {
-        targets.chunks(self.block).map(<[_]>::to_vec).collect()
+    /// All targets in blocks: enough for every thread, none larger than asked for.
+    fn blocks(&self) -> Vec<Range<usize>> {
+        let count = self.y.count();
+        let size = self.block.min(count.div_ceil(self.threads)).max(1);
+        let starts = (0..count).step_by(size);
+        starts
+            .map(|start| start..(start + size).min(count))
+            .collect()
     }
 
     fn check_alphas(&self, alphas: &[f64]) -> Result<(), String> {

@@ -58,15 +58,15 @@ impl<Y: Targets> Regression<'_, Y> {
         {
             return Err("each fold needs samples to train on and samples to test on".into());
         }
-        let targets: Vec<usize> = (0..self.y.count()).collect();
-        let blocks = self.blocks(&targets);
+        let targets = self.y.count();
+        let blocks = self.blocks();
         let mut selection = Selection {
-            alphas: vec![search.alphas[0]; targets.len()],
-            gammas: vec![0; targets.len()],
-            scores: vec![f64::NEG_INFINITY; targets.len()],
+            alphas: vec![search.alphas[0]; targets],
+            gammas: vec![0; targets],
+            scores: vec![f64::NEG_INFINITY; targets],
         };
-        let mut best = vec![f64::NEG_INFINITY; targets.len()];
-        let mut sums = Mat::<f64>::zeros(search.alphas.len(), targets.len());
+        let mut best = vec![f64::NEG_INFINITY; targets];
+        let mut sums = Mat::<f64>::zeros(search.alphas.len(), targets);
         let jobs: Vec<(usize, usize)> = (0..search.gammas.len())
             .flat_map(|g| (0..folds.len()).map(move |f| (g, f)))
             .collect();
@@ -77,11 +77,17 @@ impl<Y: Targets> Regression<'_, Y> {
                 self.hold_out(&search.gammas[g], &folds[f], search)
             });
             let held = held.into_iter().collect::<Result<Vec<_>, String>>()?;
-            let scores = parallel::map(self.threads, held.len() * blocks.len(), |i| {
-                held[i / blocks.len()].scores(self, &blocks[i % blocks.len()])
+            // Each block is read once for all of them.
+            let scores = parallel::map(self.threads, blocks.len(), |i| {
+                let y = self.y.read(blocks[i].clone())?;
+                let held = held.iter();
+                Ok(held.map(|fold| fold.scores(&y, self.intercept)).collect())
             });
-            for ((g, f), scores) in jobs.iter().zip(scores.chunks(blocks.len())) {
-                add(&mut sums, scores);
+            let scores = scores
+                .into_iter()
+                .collect::<Result<Vec<Vec<_>>, String>>()?;
+            for (i, (g, f)) in jobs.iter().enumerate() {
+                add(&mut sums, scores.iter().map(|block| &block[i]));
                 if f + 1 == folds.len() {
                     let found = choose(&sums, folds.len(), search);
                     let scores: Vec<f64> = found.iter().map(|c| c.score).collect();
@@ -123,8 +129,8 @@ struct Choice {
     judged: f64,
 }
 
-fn add(sums: &mut Mat<f64>, blocks: &[Mat<f64>]) {
-    let columns = blocks.iter().flat_map(Mat::col_iter);
+fn add<'a>(sums: &mut Mat<f64>, blocks: impl Iterator<Item = &'a Mat<f64>>) {
+    let columns = blocks.flat_map(Mat::col_iter);
     for (sum, scores) in sums.col_iter_mut().zip(columns) {
         for (sum, score) in sum.iter_mut().zip(scores.iter()) {
             *sum += score;

@@ -1,4 +1,6 @@
-//! Where targets come from: they are read in blocks, so that they need not be in memory as f64.
+//! Where targets come from: they are read in blocks, so that they need not be in memory.
+
+use std::ops::Range;
 
 use faer::{Mat, MatRef};
 
@@ -10,8 +12,11 @@ pub trait Targets: Sync {
     /// Targets.
     fn count(&self) -> usize;
 
-    /// The values of these samples and targets, samples × targets.
-    fn read(&self, samples: &[usize], targets: &[usize]) -> Mat<f64>;
+    /// The values of some targets, samples × targets.
+    ///
+    /// # Errors
+    /// What keeps them from being read.
+    fn read(&self, targets: Range<usize>) -> Result<Mat<f64>, String>;
 }
 
 impl Targets for MatRef<'_, f64> {
@@ -23,40 +28,19 @@ impl Targets for MatRef<'_, f64> {
         self.ncols()
     }
 
-    fn read(&self, samples: &[usize], targets: &[usize]) -> Mat<f64> {
-        Mat::from_fn(samples.len(), targets.len(), |i, j| {
-            self[(samples[i], targets[j])]
-        })
+    fn read(&self, targets: Range<usize>) -> Result<Mat<f64>, String> {
+        Ok(self.subcols(targets.start, targets.len()).to_owned())
     }
 }
 
-/// Sample after sample, each of `count` Float32 values.
-#[derive(Debug, Clone, Copy)]
-pub struct RowsF32<'a> {
-    /// samples · count values.
-    pub values: &'a [f32],
-    /// Targets.
-    pub count: usize,
-}
-
-impl Targets for RowsF32<'_> {
-    fn samples(&self) -> usize {
-        self.values.len() / self.count.max(1)
-    }
-
-    fn count(&self) -> usize {
-        self.count
-    }
-
-    fn read(&self, samples: &[usize], targets: &[usize]) -> Mat<f64> {
-        let mut out = Mat::zeros(samples.len(), targets.len());
-        // Row by row as they lie in memory: a block of a row is a few cache lines.
-        for (i, &sample) in samples.iter().enumerate() {
-            let row = &self.values[sample * self.count..][..self.count];
-            for (j, &target) in targets.iter().enumerate() {
-                out[(i, j)] = f64::from(row[target]);
-            }
+/// Some rows of a matrix.
+pub fn rows(matrix: &Mat<f64>, rows: &[usize]) -> Mat<f64> {
+    let mut out = Mat::zeros(rows.len(), matrix.ncols());
+    for j in 0..matrix.ncols() {
+        let column = matrix.col_as_slice(j);
+        for (out, &i) in out.col_as_slice_mut(j).iter_mut().zip(rows) {
+            *out = column[i];
         }
-        out
     }
+    out
 }

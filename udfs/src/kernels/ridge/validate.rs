@@ -6,7 +6,8 @@ use faer::{Accum, Mat, MatRef, Par};
 use super::folds::Fold;
 use super::score::Score;
 use super::spectrum::Spectrum;
-use super::{Regression, Targets, centre, product};
+use super::targets::rows;
+use super::{centre, product};
 
 /// A fold that is ready to score targets.
 pub struct Held<'f> {
@@ -81,16 +82,13 @@ impl<'f> Held<'f> {
         }
     }
 
-    /// The scores of some targets, alphas × targets.
-    pub fn scores<Y: Targets>(
-        &self,
-        regression: &Regression<'_, Y>,
-        targets: &[usize],
-    ) -> Mat<f64> {
-        let mut train = regression.y.read(&self.fold.train, targets);
-        let mut test = regression.y.read(&self.fold.test, targets);
-        if regression.intercept {
-            for j in 0..targets.len() {
+    /// The scores of some targets, alphas × targets. `y` is all samples × targets.
+    pub fn scores(&self, y: &Mat<f64>, intercept: bool) -> Mat<f64> {
+        let targets = y.ncols();
+        let mut train = rows(y, &self.fold.train);
+        let mut test = rows(y, &self.fold.test);
+        if intercept {
+            for j in 0..targets {
                 let mean = centre(train.col_as_slice_mut(j));
                 test.col_as_slice_mut(j).iter_mut().for_each(|v| *v -= mean);
             }
@@ -102,11 +100,11 @@ impl<'f> Held<'f> {
                 (product(b.transpose(), train.as_ref()), filtered)
             }
         };
-        let mut scores = Mat::zeros(matrices.len(), targets.len());
-        let mut predicted = Mat::zeros(measured.y.nrows(), targets.len());
+        let mut scores = Mat::zeros(matrices.len(), targets);
+        let mut predicted = Mat::zeros(measured.y.nrows(), targets);
         for (i, matrix) in matrices.iter().enumerate() {
             matmul(&mut predicted, Accum::Replace, matrix, &from, 1.0, Par::Seq);
-            for j in 0..targets.len() {
+            for j in 0..targets {
                 scores[(i, j)] = measured.score(j, predicted.as_ref(), self.score);
             }
         }

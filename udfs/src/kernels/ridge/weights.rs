@@ -1,10 +1,12 @@
 //! The weights of all samples, with known alphas and gammas.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use faer::Mat;
 
 use super::search::Selection;
+use super::spectrum::Spectrum;
 use super::{Regression, Targets, centre, parallel, product};
 
 /// The weights of a block of targets.
@@ -56,7 +58,6 @@ impl<Y: Targets> Regression<'_, Y> {
         for (target, gamma) in selection.gammas.iter().enumerate() {
             groups.entry(*gamma).or_default().push(target);
         }
-        let all: Vec<usize> = (0..self.samples()).collect();
         let groups: Vec<_> = groups.into_iter().collect();
         for groups in groups.chunks(self.threads) {
             let spectra = parallel::map(self.threads, groups.len(), |i| {
@@ -65,40 +66,74 @@ impl<Y: Targets> Regression<'_, Y> {
                 self.of_all(&gammas[*gamma], alphas.fold(f64::INFINITY, f64::min))
             });
             let spectra = spectra.into_iter().collect::<Result<Vec<_>, String>>()?;
-            for ((_, targets), spectrum) in groups.iter().zip(&spectra) {
-                let blocks = self.blocks(targets);
-                // A few blocks at a time, so that not all weights are held.
-                for blocks in blocks.chunks(self.threads) {
-                    let done = parallel::map(self.threads, blocks.len(), |i| {
-                        let targets = &blocks[i];
-                        let mut y = self.y.read(&all, targets);
-                        let mut means = vec![0.0; targets.len()];
-                        if self.intercept {
-                            for (j, mean) in means.iter_mut().enumerate() {
-                                *mean = centre(y.col_as_slice_mut(j));
-                            }
-                        }
-                        let mut c = product(spectrum.b.transpose(), y.as_ref());
-                        for (j, &target) in targets.iter().enumerate() {
-                            let alpha = selection.alphas[target];
-                            for (c, value) in c.col_as_slice_mut(j).iter_mut().zip(&spectrum.values)
-                            {
-                                *c /= value + alpha;
-                            }
-                        }
-                        let coefficients = product(spectrum.a.as_ref(), c.as_ref());
-                        Weights {
-                            targets: targets.clone(),
-                            intercepts: self.intercepts(&coefficients, &means),
-                            coefficients,
-                            means,
-                        }
-                    });
-                    done.into_iter().try_for_each(&mut sink)?;
+            // A few blocks at a time, so that not all weights are held.
+            for blocks in self.blocks().chunks(self.threads) {
+                let done = parallel::map(self.threads, blocks.len(), |i| {
+                    self.of_block(&blocks[i], groups, &spectra, &selection.alphas)
+                });
+                for weights in done {
+                    weights?.into_iter().try_for_each(&mut sink)?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// The weights of those targets of a block that are in one of the groups.
+    fn of_block(
+        &self,
+        block: &Range<usize>,
+        groups: &[(usize, Vec<usize>)],
+        spectra: &[Spectrum],
+        alphas: &[f64],
+    ) -> Result<Vec<Weights>, String> {
+        let mut parts = Vec::new();
+        for ((_, targets), spectrum) in groups.iter().zip(spectra) {
+            let start = targets.partition_point(|t| *t < block.start);
+            let end = targets.partition_point(|t| *t < block.end);
+            if start < end {
+                parts.push((&targets[start..end], spectrum));
+            }
+        }
+        if parts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let y = self.y.read(block.clone())?;
+        let weights = parts.into_iter().map(|(targets, spectrum)| {
+            let y = Mat::from_fn(y.nrows(), targets.len(), |i, j| {
+                y[(i, targets[j] - block.start)]
+            });
+            self.of_targets(targets, y, spectrum, alphas)
+        });
+        Ok(weights.collect())
+    }
+
+    fn of_targets(
+        &self,
+        targets: &[usize],
+        mut y: Mat<f64>,
+        spectrum: &Spectrum,
+        alphas: &[f64],
+    ) -> Weights {
+        let mut means = vec![0.0; targets.len()];
+        if self.intercept {
+            for (j, mean) in means.iter_mut().enumerate() {
+                *mean = centre(y.col_as_slice_mut(j));
+            }
+        }
+        let mut c = product(spectrum.b.transpose(), y.as_ref());
+        for (j, &target) in targets.iter().enumerate() {
+            for (c, value) in c.col_as_slice_mut(j).iter_mut().zip(&spectrum.values) {
+                *c /= value + alphas[target];
+            }
+        }
+        let coefficients = product(spectrum.a.as_ref(), c.as_ref());
+        Weights {
+            targets: targets.to_vec(),
+            intercepts: self.intercepts(&coefficients, &means),
+            coefficients,
+            means,
+        }
     }
 
     fn intercepts(&self, coefficients: &Mat<f64>, means: &[f64]) -> Vec<f64> {

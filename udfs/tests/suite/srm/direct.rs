@@ -1,18 +1,10 @@
-//! The probabilistic shared response model: one response for all subjects, and for
-//! each subject an orthonormal map from its voxels to the shared features.
-//!
-//! Chen et al. (2015), "A reduced-dimension fMRI shared response model", as BrainIAK's
-//! `SRM` computes it, step by step: from the same start it gives the same numbers.
-//!
-//! A subject's data `X` is voxels × TRs, column-major where possible (each TR's
-//! voxels side by side). Data are never copied: wherever the model wants the demeaned
-//! `x = X − mu·1ᵀ`, the products take the rank-one correction instead.
+//! The probabilistic model by its definition, with all data in memory: what the
+//! kernels' use of second moments is held against.
 
 use faer::linalg::matmul::matmul;
 use faer::linalg::solvers::{DenseSolveCore, Llt};
 use faer::{Accum, Mat, MatRef, Par, Side};
-
-use crate::kernels::mt19937::Mt19937;
+use voxql_udfs::kernels::mt19937::Mt19937;
 
 /// What BrainIAK adds to the diagonal before the SVD, so that it is defined for zeros.
 const PERTURBATION: f64 = 0.001;
@@ -35,56 +27,22 @@ pub struct Srm {
 }
 
 /// Fits the model from the random start that BrainIAK draws from `seed`.
-///
-/// `subjects[i]` is voxels_i × T. The references' defaults are 50 features, 10
-/// iterations and seed 0. The data's means inflate the noise estimates (the
-/// likelihood takes the raw data, as BrainIAK's does): z-score or demean first.
-///
-/// # Errors
-/// Fewer than two subjects, unequal numbers of TRs, more features than TRs or voxels,
-/// no features or iterations, a value that is not finite. Subjects are numbered from 0.
 pub fn fit(
     subjects: &[MatRef<'_, f64>],
     features: usize,
     iterations: usize,
     seed: u32,
 ) -> Result<Srm, String> {
-    check(subjects, features)?;
     let voxels: Vec<usize> = subjects.iter().map(|x| x.nrows()).collect();
     fit_from(subjects, initial_maps(&voxels, features, seed), iterations)
 }
 
 /// Fits the model from the given maps, one per subject, voxels_i × features.
-///
-/// # Errors
-/// As [`fit`], and when the maps do not fit the data.
 pub fn fit_from(
     subjects: &[MatRef<'_, f64>],
     w: Vec<Mat<f64>>,
     iterations: usize,
 ) -> Result<Srm, String> {
-    let features = w.first().map_or(0, Mat::ncols);
-    check(subjects, features)?;
-    if iterations == 0 {
-        return Err("SRM needs at least one iteration".into());
-    }
-    if w.len() != subjects.len() {
-        return Err(format!(
-            "{} maps are given for {} subjects",
-            w.len(),
-            subjects.len()
-        ));
-    }
-    for (i, (w, x)) in w.iter().zip(subjects).enumerate() {
-        if (w.nrows(), w.ncols()) != (x.nrows(), features) {
-            return Err(format!(
-                "the map of subject {i} is {} × {}, but it has {} voxels and the model {features} features",
-                w.nrows(),
-                w.ncols(),
-                x.nrows()
-            ));
-        }
-    }
     let mut state = State::new(subjects, w);
     for _ in 0..iterations {
         state.iterate(subjects)?;
@@ -110,33 +68,6 @@ pub fn initial_maps(voxels: &[usize], features: usize, seed: u32) -> Vec<Mat<f64
             uniform.qr().compute_thin_Q()
         })
         .collect()
-}
-
-/// Takes a subject's data (voxels × any number of TRs) into the shared space: `Wᵀ X`,
-/// without demeaning.
-pub fn transform(w: MatRef<'_, f64>, x: MatRef<'_, f64>) -> Mat<f64> {
-    let mut out = Mat::zeros(w.ncols(), x.ncols());
-    matmul(&mut out, Accum::Replace, w.transpose(), x, 1.0, Par::Seq);
-    out
-}
-
-/// The map of a subject that was not in the fit, from its data for the same TRs: the
-/// orthonormal `W` nearest to `X Sᵀ`.
-///
-/// # Errors
-/// When `x` and `s` have different numbers of TRs, or the SVD does not converge (data
-/// that are not finite).
-pub fn fit_subject(x: MatRef<'_, f64>, s: MatRef<'_, f64>) -> Result<Mat<f64>, String> {
-    if x.ncols() != s.ncols() {
-        return Err(format!(
-            "the subject has {} TRs, the model {}; it needs the same TRs",
-            x.ncols(),
-            s.ncols()
-        ));
-    }
-    let mut a = Mat::zeros(x.nrows(), s.nrows());
-    matmul(&mut a, Accum::Replace, x, s.transpose(), 1.0, Par::Seq);
-    nearest_orthonormal(a.as_ref())
 }
 
 /// What the iterations carry.
@@ -262,44 +193,6 @@ impl State {
         }
         Ok(())
     }
-}
-
-fn check(subjects: &[MatRef<'_, f64>], features: usize) -> Result<(), String> {
-    if features == 0 {
-        return Err("SRM needs at least one feature".into());
-    }
-    let [first, _, ..] = subjects else {
-        return Err(format!(
-            "SRM needs at least two subjects, there is {}",
-            subjects.len()
-        ));
-    };
-    let trs = first.ncols();
-    for (i, x) in subjects.iter().enumerate() {
-        if x.ncols() != trs {
-            return Err(format!(
-                "subject {i} has {} TRs, subject 0 has {trs}; all need the same TRs",
-                x.ncols()
-            ));
-        }
-        if x.nrows() < features {
-            return Err(format!(
-                "{features} features are more than the {} voxels of subject {i}; ask for fewer features",
-                x.nrows()
-            ));
-        }
-        if !x.is_all_finite() {
-            return Err(format!(
-                "the data of subject {i} hold NaN or infinite values; leave those voxels out by a mask"
-            ));
-        }
-    }
-    if trs < features {
-        return Err(format!(
-            "{features} features are more than the {trs} TRs; ask for fewer features"
-        ));
-    }
-    Ok(())
 }
 
 /// `U Vᵀ` of the thin SVD: the matrix with orthonormal columns nearest to `a`.

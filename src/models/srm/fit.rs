@@ -1,0 +1,179 @@
+//! The fit of a shared response model, from gathered rows into the model's files.
+
+use std::path::Path;
+
+use datafusion::common::{DataFusionError, Result, exec_err};
+use faer::{Mat, MatMut, MatRef};
+use voxql_udfs::kernels::srm::{
+    Data, Polar, Shape, deterministic, fitted_map, probabilistic, robust,
+};
+
+use super::options::{Kind, Options};
+use super::stored::{self, SubjectMap, SubjectsWriter};
+use crate::models::rows::{Reader, Rows};
+
+/// Fits the model, writes its files into `directory`, and gives one value per iteration.
+///
+/// # Errors
+/// Subjects of other times; what the kernels refuse; and files.
+pub fn fit(
+    rows: &mut Rows,
+    options: Options,
+    threads: usize,
+    directory: &Path,
+) -> Result<Vec<f64>> {
+    rows.check_same_times()?;
+    let Some(trs) = rows.subjects.first().map(|subject| subject.trs()) else {
+        return exec_err!("CREATE MODEL: the query gave no rows");
+    };
+    rows.memory.try_grow(memory(rows, options, threads, trs))?;
+    let rows = &*rows;
+    let size = Reader::usual_panel(trs);
+    let read = |i: usize, f: &mut dyn FnMut(MatMut<'_, f64>)| {
+        let mut reader = rows.reader().map_err(|error| error.to_string())?;
+        let panels = reader.panels(i, 0, size, f);
+        panels.map_err(|error| format!("a temporary file cannot be read: {error}"))
+    };
+    let data = Data {
+        subjects: shapes(rows),
+        read: &read,
+        threads,
+    };
+    stored::write_times(directory, &rows.subjects[0].times)?;
+    let Options {
+        features,
+        seed,
+        gamma,
+        ..
+    } = options;
+    let (centring, stop) = (options.centring(), options.stop());
+    match options.kind {
+        Kind::Srm => {
+            let model = probabilistic::fit(&data, features, centring, seed, stop);
+            let model = model.map_err(refused)?;
+            stored::write_shared(directory, model.s.as_ref())?;
+            stored::write_sigma(directory, model.sigma.as_ref())?;
+            let maps = Maps {
+                data: &data,
+                s: model.s.as_ref(),
+                polar: &model.polar,
+                mean: &model.mean,
+            };
+            maps.write(directory, |i| Some(model.rho2[i]))?;
+            Ok(model.log_likelihood)
+        }
+        Kind::Detsrm => {
+            let model = deterministic::fit(&data, features, centring, seed, stop);
+            let model = model.map_err(refused)?;
+            stored::write_shared(directory, model.s.as_ref())?;
+            let maps = Maps {
+                data: &data,
+                s: model.before.as_ref(),
+                polar: &model.polar,
+                mean: &model.mean,
+            };
+            maps.write(directory, |_| None)?;
+            Ok(model.objective)
+        }
+        Kind::Rsrm => {
+            let model = robust::fit(&data, features, gamma, centring, seed, stop);
+            let model = model.map_err(refused)?;
+            stored::write_shared(directory, model.r.as_ref())?;
+            let mut writer = SubjectsWriter::create(directory)?;
+            let maps = model.w.iter().zip(model.mean).zip(&rows.subjects);
+            for ((w, mean), subject) in maps {
+                writer.write(subject_map(&subject.name, w, mean, None))?;
+            }
+            writer.finish()?;
+            Ok(model.objective)
+        }
+    }
+}
+
+/// Bytes that the fit holds beside the rows.
+fn memory(rows: &Rows, options: Options, threads: usize, trs: usize) -> usize {
+    let k = options.features;
+    let voxels: Vec<usize> = rows.subjects.iter().map(|s| s.widths[0]).collect();
+    let most = voxels.iter().max().copied().unwrap_or(0);
+    let all: usize = voxels.iter().sum();
+    let panel = Reader::usual_panel(trs).min(most) * trs;
+    let numbers = match options.kind {
+        // The moments of all subjects, and the maps of as many as there are threads.
+        Kind::Srm | Kind::Detsrm => {
+            voxels.len() * (trs * trs + 3 * k * trs) + all + threads * (panel + 2 * most * k)
+        }
+        // All maps, before and after an iteration, and what is subtracted from panels.
+        Kind::Rsrm => 2 * all * k + all + voxels.len() * k * trs + threads * (3 * panel + most * k),
+    };
+    8 * numbers
+}
+
+/// The subjects as the kernels see them.
+pub(super) fn shapes(rows: &Rows) -> Vec<Shape<'_>> {
+    let subjects = rows.subjects.iter().map(|subject| Shape {
+        name: &subject.name,
+        voxels: subject.widths[0],
+        trs: subject.trs(),
+    });
+    subjects.collect()
+}
+
+/// What a kernel refused, as an error of the statement.
+pub(super) fn refused(message: String) -> DataFusionError {
+    DataFusionError::Execution(format!("CREATE MODEL: {message}"))
+}
+
+/// A matrix as a subject's map.
+pub(super) fn subject_map(
+    name: &str,
+    w: &Mat<f64>,
+    mean: Vec<f64>,
+    rho2: Option<f64>,
+) -> SubjectMap {
+    let mut weights = Vec::with_capacity(w.nrows() * w.ncols());
+    for column in w.col_iter() {
+        weights.extend(column.iter());
+    }
+    SubjectMap {
+        name: name.to_string(),
+        voxels: w.nrows(),
+        weights,
+        mean,
+        rho2,
+    }
+}
+
+/// The maps that another pass over the data gives.
+struct Maps<'a> {
+    data: &'a Data<'a>,
+    s: MatRef<'a, f64>,
+    polar: &'a [Polar],
+    mean: &'a [Vec<f64>],
+}
+
+impl Maps<'_> {
+    /// As many subjects at a time as there are threads; written in their order.
+    fn write(&self, directory: &Path, rho2: impl Fn(usize) -> Option<f64>) -> Result<()> {
+        let mut writer = SubjectsWriter::create(directory)?;
+        let subjects: Vec<usize> = (0..self.data.subjects.len()).collect();
+        for some in subjects.chunks(self.data.threads.max(1)) {
+            let maps: Vec<_> = std::thread::scope(|scope| {
+                let map =
+                    |i: usize| fitted_map(self.data, i, self.s, &self.polar[i], &self.mean[i]);
+                let running = some.iter().map(|&i| scope.spawn(move || map(i)));
+                let running: Vec<_> = running.collect();
+                let done = running.into_iter().map(|thread| match thread.join() {
+                    Ok(map) => map,
+                    Err(panic) => std::panic::resume_unwind(panic),
+                });
+                done.collect()
+            });
+            for (&i, map) in some.iter().zip(maps) {
+                let name = self.data.subjects[i].name;
+                let map = map.map_err(refused)?;
+                writer.write(subject_map(name, &map, self.mean[i].clone(), rho2(i)))?;
+            }
+        }
+        writer.finish()
+    }
+}

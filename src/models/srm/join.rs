@@ -1,0 +1,121 @@
+//! `CREATE MODEL n FROM MODEL m AS SELECT …`: more subjects in the space of a model.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::ArrayRef;
+use arrow::compute::{cast, concat_batches};
+use datafusion::common::{Result, exec_err, plan_err};
+use faer::MatMut;
+use voxql_udfs::kernels::srm::{Data, new_map, robust};
+
+use super::fit::{refused, shapes, subject_map};
+use super::options::{Kind, Options};
+use super::stored::{self, SubjectsWriter, subjects};
+use crate::models::rows::{Reader, Rows, Times};
+use crate::models::store::{Description, Models};
+
+/// Writes the files of a model that is `model` and the subjects of `rows`, whose times must be those of
+/// its fit. Each new map is the orthonormal one nearest to the subject's data times the shared
+/// response (BrainIAK's `transform_subject`); the shared response stays as it is.
+///
+/// # Errors
+/// A subject that the model has already, other times, fewer voxels than features.
+pub fn join(rows: &mut Rows, models: &Models, model: &Description, directory: &Path) -> Result<()> {
+    let options: Options = model.options()?;
+    let known = subjects(models, model)?;
+    if let Some(twice) = rows
+        .subjects
+        .iter()
+        .find(|s| model.subjects.contains(&s.name))
+    {
+        return plan_err!(
+            "CREATE MODEL: subject {} is in the model {} already; select the new subjects only",
+            twice.name,
+            model.name
+        );
+    }
+    rows.check_same_times()?;
+    let Some(first) = rows.subjects.first() else {
+        return exec_err!("CREATE MODEL: the query gave no rows");
+    };
+    let times = fitted_times(models, model, &first.times)?;
+    times.check_same(
+        &format!("the model {}", model.name),
+        &first.title(),
+        &first.times,
+    )?;
+
+    let trs = first.trs();
+    let size = Reader::usual_panel(trs);
+    let most = rows.subjects.iter().map(|s| s.widths[0]).max().unwrap_or(0);
+    let held = 8 * (3 * size.min(most) * trs + 2 * most * options.features);
+    rows.memory.try_grow(held)?;
+    let rows = &*rows;
+    let read = |i: usize, f: &mut dyn FnMut(MatMut<'_, f64>)| {
+        let mut reader = rows.reader().map_err(|error| error.to_string())?;
+        let panels = reader.panels(i, 0, size, f);
+        panels.map_err(|error| format!("a temporary file cannot be read: {error}"))
+    };
+    let data = Data {
+        subjects: shapes(rows),
+        read: &read,
+        threads: 1,
+    };
+    let shared = stored::shared(models, model)?;
+    let s = shared.as_ref();
+    stored::write_shared(directory, s)?;
+    if options.kind == Kind::Srm {
+        stored::write_sigma(directory, stored::sigma(models, model)?.as_ref())?;
+    }
+    stored::write_times(directory, &times)?;
+    let mut writer = SubjectsWriter::create(directory)?;
+    for subject in known.iter() {
+        writer.write(subject.clone())?;
+    }
+    let centring = options.centring();
+    for (i, subject) in rows.subjects.iter().enumerate() {
+        let map = match options.kind {
+            Kind::Srm | Kind::Detsrm => new_map(&data, i, s, centring),
+            Kind::Rsrm => robust::new_map(&data, i, s, options.gamma, options.iterations, centring),
+        };
+        let (w, mean) = map.map_err(refused)?;
+        writer.write(subject_map(&subject.name, &w, mean, None))?;
+    }
+    writer.finish()
+}
+
+/// The times of the model's fit, in the types that the new subjects' times have.
+fn fitted_times(models: &Models, model: &Description, like: &Times) -> Result<Times> {
+    let batches = stored::times(models, model)?;
+    let Some(first) = batches.first() else {
+        return exec_err!("model {} has no times", model.name);
+    };
+    let batch = concat_batches(&first.schema(), &batches)?;
+    let names: Vec<_> = batch
+        .schema()
+        .fields()
+        .iter()
+        .map(|f| f.name().clone())
+        .collect();
+    if names[..] != like.names[..] {
+        return plan_err!(
+            "CREATE MODEL: the model {} was fitted with the times {}, this query has {}",
+            model.name,
+            names.join(", "),
+            like.names.join(", ")
+        );
+    }
+    let columns = batch.columns().iter().zip(like.arrays()?);
+    let columns: Vec<ArrayRef> = columns
+        .map(|(column, like)| cast(column, like.data_type()))
+        .collect::<Result<_, _>>()?;
+    let rows = like.converter.convert_columns(&columns)?;
+    let mut rows: Vec<_> = rows.iter().map(|row| row.owned()).collect();
+    rows.sort_unstable();
+    Ok(Times {
+        names: Arc::clone(&like.names),
+        converter: Arc::clone(&like.converter),
+        rows,
+    })
+}

@@ -1,0 +1,99 @@
+//! `model_weights('m')`: the maps of a shared response model, one row per subject and feature.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, FixedSizeListArray, Float64Array, Int64Array, ListArray, RecordBatch, StringArray,
+};
+use arrow::buffer::OffsetBuffer;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::catalog::TableProvider;
+use datafusion::catalog::streaming::StreamingTable;
+use datafusion::common::{Result, plan_err};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::streaming::PartitionStream;
+use futures::stream;
+
+use super::options::Kind;
+use super::stored::{SubjectMap, subjects};
+use crate::models::store::{Description, Models};
+
+/// The rows of `model_weights`, a batch per subject.
+#[derive(Debug)]
+pub struct ModelWeights {
+    subjects: Arc<Vec<SubjectMap>>,
+    schema: SchemaRef,
+}
+
+impl ModelWeights {
+    /// # Errors
+    /// A model of another kind, or one that is damaged.
+    pub fn table(models: &Models, description: &Description) -> Result<Arc<dyn TableProvider>> {
+        if Kind::of(&description.kind).is_none() {
+            return plan_err!(
+                "model_weights: {} is a model of kind {}, not a shared response model",
+                description.name,
+                description.kind
+            );
+        }
+        let item = Arc::new(Field::new_list_field(DataType::Float64, true));
+        let first = description.voxels.first().copied().unwrap_or(0);
+        let width = i32::try_from(first).ok();
+        let alike = description.voxels.iter().all(|voxels| *voxels == first);
+        let weights = match width.filter(|_| alike) {
+            Some(width) => DataType::FixedSizeList(item, width),
+            None => DataType::List(item),
+        };
+        let schema = Arc::new(Schema::new(vec![
+            Field::new("subject", DataType::Utf8, false),
+            Field::new("feature", DataType::Int64, false),
+            Field::new("weights", weights, false),
+        ]));
+        let partition = Self {
+            subjects: subjects(models, description)?,
+            schema: Arc::clone(&schema),
+        };
+        let table = StreamingTable::try_new(schema, vec![Arc::new(partition)])?;
+        Ok(Arc::new(table))
+    }
+}
+
+impl PartitionStream for ModelWeights {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn execute(&self, _context: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let (subjects, schema) = (Arc::clone(&self.subjects), Arc::clone(&self.schema));
+        let batches = (0..subjects.len()).map(move |i| batch(&subjects[i], &schema));
+        Box::pin(RecordBatchStreamAdapter::new(
+            Arc::clone(&self.schema),
+            stream::iter(batches),
+        ))
+    }
+}
+
+fn batch(subject: &SubjectMap, schema: &SchemaRef) -> Result<RecordBatch> {
+    let features = subject.features();
+    let values: ArrayRef = Arc::new(Float64Array::from(subject.weights.clone()));
+    let weights: ArrayRef = match schema.field(2).data_type() {
+        DataType::FixedSizeList(item, width) => Arc::new(FixedSizeListArray::try_new(
+            Arc::clone(item),
+            *width,
+            values,
+            None,
+        )?),
+        _ => {
+            let item = Arc::new(Field::new_list_field(DataType::Float64, true));
+            let offsets = OffsetBuffer::from_repeated_length(subject.voxels, features);
+            Arc::new(ListArray::try_new(item, offsets, values, None)?)
+        }
+    };
+    let names = StringArray::from_iter_values(std::iter::repeat_n(&subject.name, features));
+    let numbers = Int64Array::from_iter_values(0..features as i64);
+    Ok(RecordBatch::try_new(
+        Arc::clone(schema),
+        vec![Arc::new(names), Arc::new(numbers), weights],
+    )?)
+}

@@ -1,0 +1,104 @@
+//! The maps of a fitted model, and their use.
+
+use faer::linalg::matmul::matmul;
+use faer::{Accum, Mat, MatRef, Par};
+
+use super::polar::nearest_orthonormal;
+use super::{Centring, Data, PERTURBATION, Polar, centre, subtract};
+
+/// Subject `i`'s map in the fit of a model, voxels × features with orthonormal columns. `s`, `polar`
+/// and `mean` are the fit's. Reads the subject once.
+///
+/// # Errors
+/// Those of the reader, and data that are not finite.
+pub fn fitted_map(
+    data: &Data<'_>,
+    i: usize,
+    s: MatRef<'_, f64>,
+    polar: &Polar,
+    mean: &[f64],
+) -> Result<Mat<f64>, String> {
+    let subject = data.subjects[i];
+    let mut a = Mat::zeros(subject.voxels, s.nrows());
+    let mut seen = 0;
+    (data.read)(i, &mut |mut panel| {
+        let rows = panel.nrows();
+        subtract(panel.as_mut(), &mean[seen..seen + rows]);
+        times_transposed(&mut a, seen, panel.as_ref(), s);
+        seen += rows;
+    })?;
+    for j in 0..a.ncols() {
+        a[(j, j)] += PERTURBATION;
+    }
+    match polar {
+        // Ten digits of sixteen are left, or more.
+        Polar::Root { root, condition } if *condition > 1e-6 => Ok(a * root),
+        Polar::Root { root, .. } => Ok(polished(a * root)),
+        Polar::Svd => nearest_orthonormal(subject.name, a.as_ref()),
+    }
+}
+
+/// The map of subject `i` that was not in the fit, from its data for the same TRs: the
+/// orthonormal `W` nearest to `x Sᵀ`, as BrainIAK's `transform_subject`; and the
+/// means that were removed.
+///
+/// # Errors
+/// When `s` has another number of TRs; else as [`fitted_map`].
+pub fn new_map(
+    data: &Data<'_>,
+    i: usize,
+    s: MatRef<'_, f64>,
+    centring: Centring,
+) -> Result<(Mat<f64>, Vec<f64>), String> {
+    let subject = data.subjects[i];
+    if subject.trs != s.ncols() {
+        return Err(format!(
+            "subject {} has {} TRs, the model {}; it needs the same TRs",
+            subject.name,
+            subject.trs,
+            s.ncols()
+        ));
+    }
+    if subject.voxels < s.nrows() {
+        return Err(format!(
+            "subject {} has {} voxels, fewer than the {} features of the model",
+            subject.name,
+            subject.voxels,
+            s.nrows()
+        ));
+    }
+    let mut a = Mat::zeros(subject.voxels, s.nrows());
+    let mut means = Vec::with_capacity(subject.voxels);
+    (data.read)(i, &mut |mut panel| {
+        let seen = means.len();
+        means.extend(match centring {
+            Centring::Removed => centre(panel.as_mut()),
+            Centring::None | Centring::CountedAsNoise => vec![0.0; panel.nrows()],
+        });
+        times_transposed(&mut a, seen, panel.as_ref(), s);
+    })?;
+    Ok((nearest_orthonormal(subject.name, a.as_ref())?, means))
+}
+
+/// Takes a subject's data (voxels × any number of TRs) into the shared space: `Wᵀ X`.
+pub fn transform(w: MatRef<'_, f64>, x: MatRef<'_, f64>) -> Mat<f64> {
+    w.transpose() * x
+}
+
+/// The rows of `x Sᵀ` that a panel gives, from row `first` on.
+fn times_transposed(a: &mut Mat<f64>, first: usize, panel: MatRef<'_, f64>, s: MatRef<'_, f64>) {
+    let rows = a.subrows_mut(first, panel.nrows());
+    matmul(rows, Accum::Replace, panel, s.transpose(), 1.0, Par::Seq);
+}
+
+/// One step of Newton and Schulz: columns that are orthonormal to eight digits become so to
+/// sixteen.
+fn polished(w: Mat<f64>) -> Mat<f64> {
+    let k = w.ncols();
+    let gram = w.transpose() * &w;
+    let step = Mat::from_fn(k, k, |i, j| {
+        let unit = if i == j { 3.0 } else { 0.0 };
+        (unit - gram[(i, j)]) / 2.0
+    });
+    w * step
+}
