@@ -3,6 +3,7 @@
 
 pub mod backend;
 pub mod embedding;
+pub mod fitted_times;
 mod kept;
 mod options;
 pub mod ridge;

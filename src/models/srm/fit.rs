@@ -10,6 +10,7 @@ use voxql_udfs::kernels::srm::{
 
 use super::options::{Kind, Options};
 use super::stored::{self, SubjectMap, SubjectsWriter};
+use crate::models::fitted_times;
 use crate::models::rows::{Reader, Rows};
 
 /// Fits the model, writes its files into `directory`, and gives one value per iteration.
@@ -39,7 +40,7 @@ pub fn fit(
         read: &read,
         threads,
     };
-    stored::write_times(directory, &rows.subjects[0].times)?;
+    fitted_times::write(directory, &rows.subjects[0].times)?;
     let Options {
         features,
         seed,

@@ -1,10 +1,7 @@
 //! `CREATE MODEL n FROM MODEL m AS SELECT …`: more subjects in the space of a model.
 
 use std::path::Path;
-use std::sync::Arc;
 
-use arrow::array::ArrayRef;
-use arrow::compute::{cast, concat_batches};
 use datafusion::common::{Result, exec_err, plan_err};
 use faer::MatMut;
 use voxql_udfs::kernels::srm::{Data, new_map, robust};
@@ -12,6 +9,7 @@ use voxql_udfs::kernels::srm::{Data, new_map, robust};
 use super::fit::{refused, shapes, subject_map};
 use super::options::{Kind, Options};
 use super::stored::{self, SubjectsWriter, subjects};
+use crate::models::fitted_times;
 use crate::models::rows::{Reader, Rows, Times};
 use crate::models::store::{Description, Models};
 
@@ -21,14 +19,15 @@ use crate::models::store::{Description, Models};
 ///
 /// # Errors
 /// A subject that the model has already, other times, fewer voxels than features.
-pub fn join(rows: &mut Rows, models: &Models, model: &Description, directory: &Path) -> Result<()> {
+pub fn join(
+    rows: &mut Rows,
+    models: &Models,
+    model: &Description,
+    directory: &Path,
+) -> Result<()> {
     let options: Options = model.options()?;
     let known = subjects(models, model)?;
-    if let Some(twice) = rows
-        .subjects
-        .iter()
-        .find(|s| model.subjects.contains(&s.name))
-    {
+    if let Some(twice) = rows.subjects.iter().find(|s| model.subjects.contains(&s.name)) {
         return plan_err!(
             "CREATE MODEL: subject {} is in the model {} already; select the new subjects only",
             twice.name,
@@ -39,12 +38,8 @@ pub fn join(rows: &mut Rows, models: &Models, model: &Description, directory: &P
     let Some(first) = rows.subjects.first() else {
         return exec_err!("CREATE MODEL: the query gave no rows");
     };
-    let times = fitted_times(models, model, &first.times)?;
-    times.check_same(
-        &format!("the model {}", model.name),
-        &first.title(),
-        &first.times,
-    )?;
+    let times = fitted(models, model, &first.times)?;
+    times.check_same(&format!("the model {}", model.name), &first.title(), &first.times)?;
 
     let trs = first.trs();
     let size = Reader::usual_panel(trs);
@@ -68,7 +63,7 @@ pub fn join(rows: &mut Rows, models: &Models, model: &Description, directory: &P
     if options.kind == Kind::Srm {
         stored::write_sigma(directory, stored::sigma(models, model)?.as_ref())?;
     }
-    stored::write_times(directory, &times)?;
+    fitted_times::write(directory, &times)?;
     let mut writer = SubjectsWriter::create(directory)?;
     for subject in known.iter() {
         writer.write(subject.clone())?;
@@ -77,7 +72,9 @@ pub fn join(rows: &mut Rows, models: &Models, model: &Description, directory: &P
     for (i, subject) in rows.subjects.iter().enumerate() {
         let map = match options.kind {
             Kind::Srm | Kind::Detsrm => new_map(&data, i, s, centring),
-            Kind::Rsrm => robust::new_map(&data, i, s, options.gamma, options.iterations, centring),
+            Kind::Rsrm => {
+                robust::new_map(&data, i, s, options.gamma, options.iterations, centring)
+            }
         };
         let (w, mean) = map.map_err(refused)?;
         writer.write(subject_map(&subject.name, &w, mean, None))?;
@@ -86,36 +83,25 @@ pub fn join(rows: &mut Rows, models: &Models, model: &Description, directory: &P
 }
 
 /// The times of the model's fit, in the types that the new subjects' times have.
-fn fitted_times(models: &Models, model: &Description, like: &Times) -> Result<Times> {
-    let batches = stored::times(models, model)?;
-    let Some(first) = batches.first() else {
-        return exec_err!("model {} has no times", model.name);
-    };
-    let batch = concat_batches(&first.schema(), &batches)?;
-    let names: Vec<_> = batch
-        .schema()
-        .fields()
-        .iter()
-        .map(|f| f.name().clone())
-        .collect();
-    if names[..] != like.names[..] {
-        return plan_err!(
-            "CREATE MODEL: the model {} was fitted with the times {}, this query has {}",
-            model.name,
-            names.join(", "),
-            like.names.join(", ")
+fn fitted(models: &Models, model: &Description, like: &Times) -> Result<Times> {
+    let Some(times) = fitted_times::read(models, model)? else {
+        return exec_err!(
+            "CREATE MODEL: the model {} was read from a file and does not know the times of its fit, so \
+             no subject can join it",
+            model.name
         );
+    };
+    match fitted_times::like(&times, like)? {
+        Some(times) => Ok(times),
+        None => {
+            let names = times.schema();
+            let names: Vec<_> = names.fields().iter().map(|f| f.name().as_str()).collect();
+            plan_err!(
+                "CREATE MODEL: the model {} was fitted with the times {}, this query has {}",
+                model.name,
+                names.join(", "),
+                like.names.join(", ")
+            )
+        }
     }
-    let columns = batch.columns().iter().zip(like.arrays()?);
-    let columns: Vec<ArrayRef> = columns
-        .map(|(column, like)| cast(column, like.data_type()))
-        .collect::<Result<_, _>>()?;
-    let rows = like.converter.convert_columns(&columns)?;
-    let mut rows: Vec<_> = rows.iter().map(|row| row.owned()).collect();
-    rows.sort_unstable();
-    Ok(Times {
-        names: Arc::clone(&like.names),
-        converter: Arc::clone(&like.converter),
-        rows,
-    })
 }

@@ -4,7 +4,6 @@
 //! subjects.parquet  subject, voxels, weights, mean, rho2: one row per subject
 //! shared.parquet    the shared response: one row per TR
 //! sigma.parquet     its covariance, of srm: one row per feature
-//! times.parquet     the columns that say the time: one row per TR
 //! ```
 
 use std::fs::File;
@@ -15,17 +14,15 @@ use arrow::array::{
     Array, ArrayRef, Float64Array, Int64Array, ListArray, RecordBatch, StringArray,
 };
 use arrow::datatypes::{DataType, Field, Float64Type, Schema, SchemaRef};
-use datafusion::common::{Result, exec_err};
+use datafusion::common::Result;
 use faer::{Mat, MatRef};
 use parquet::arrow::ArrowWriter;
 
-use crate::models::rows::Times;
 use crate::models::store::{self, Columns, Description, Models};
 
 const SUBJECTS: &str = "subjects.parquet";
 const SHARED: &str = "shared.parquet";
 const SIGMA: &str = "sigma.parquet";
-const TIMES: &str = "times.parquet";
 
 /// What a model knows of one subject.
 #[derive(Debug, Clone, PartialEq)]
@@ -115,18 +112,6 @@ fn rows_of(path: &Path, column: &str, width: usize) -> Result<Mat<f64>> {
     Ok(MatRef::from_column_major_slice(&values, width, rows).to_owned())
 }
 
-/// The times of the fit, with their names.
-pub fn times(models: &Models, description: &Description) -> Result<Vec<RecordBatch>> {
-    let path = models.whole(description)?.join(TIMES);
-    match path.exists() {
-        true => Ok(store::read(&path)?.into_iter().map(|c| c.batch).collect()),
-        false => exec_err!(
-            "model {} does not know the times that it was fitted on: it was read from a file",
-            description.name
-        ),
-    }
-}
-
 /// Writes `shared.parquet`.
 pub fn write_shared(directory: &Path, shared: MatRef<'_, f64>) -> Result<()> {
     write_rows(&directory.join(SHARED), "shared", shared)
@@ -143,13 +128,6 @@ fn write_rows(path: &Path, name: &str, columns: MatRef<'_, f64>) -> Result<()> {
     let list = ListArray::from_iter_primitive::<Float64Type, _, _>(rows);
     let list: ArrayRef = Arc::new(list);
     store::write(path, &RecordBatch::try_from_iter([(name, list)])?)
-}
-
-/// Writes `times.parquet`.
-pub fn write_times(directory: &Path, times: &Times) -> Result<()> {
-    let columns = times.names.iter().cloned().zip(times.arrays()?);
-    let batch = RecordBatch::try_from_iter(columns)?;
-    store::write(&directory.join(TIMES), &batch)
 }
 
 /// Writes `subjects.parquet`, a subject at a time.
