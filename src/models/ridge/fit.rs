@@ -14,6 +14,7 @@ use voxql_udfs::vectors::MODEL_METADATA;
 
 use super::options::{Cv, Options, Settings, Space};
 use super::stored::Writer;
+use crate::models::fitted_times;
 use crate::models::rows::{Reader, Rows, Subject, Vector};
 
 /// The folds where nothing is said and there are no runs.
@@ -72,6 +73,9 @@ pub fn fit(rows: &mut Rows, options: Options, threads: usize, directory: &Path) 
         rows.memory.shrink(bytes);
     }
     writer.finish(directory)?;
+    if rows.check_same_times().is_ok() {
+        fitted_times::write(directory, &rows.subjects[0].times)?;
+    }
     let target = settings.spaces.len();
     let targets = rows.subjects.iter().map(|s| s.widths[target]);
     Ok(Fitted {

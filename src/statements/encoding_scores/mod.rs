@@ -21,6 +21,7 @@ use super::computed::Function;
 use super::computed::arguments::stream;
 use super::computed::calls::Call;
 use super::computed::held::Held;
+use crate::models::fitted_times::Overlap;
 use sums::Sums;
 
 /// The function's name in SQL.
@@ -50,9 +51,16 @@ pub async fn table(state: &SessionState, call: &Call) -> Result<Arc<dyn TablePro
     };
     let columns = Columns::find(&rows.schema())?;
     let memory = MemoryConsumer::new(FUNCTION).register(&state.runtime_env().memory_pool);
+    let mut overlap = Overlap::of(state, &rows.schema())?;
     let mut subjects = BTreeMap::new();
     while let Some(batch) = rows.try_next().await? {
+        if let Some(overlap) = &mut overlap {
+            overlap.count(&batch)?;
+        }
         columns.add(&batch, &mut subjects, &memory)?;
+    }
+    if let Some(overlap) = &overlap {
+        overlap.warn(FUNCTION);
     }
     let batch = columns.answer(&subjects)?;
     memory.try_grow(batch.get_array_memory_size())?;
