@@ -229,7 +229,7 @@ fn memory(subject: &Subject, settings: &Settings, threads: usize) -> usize {
     let (n, p) = (subject.trs(), settings.features());
     let targets = subject.widths[settings.spaces.len()];
     let (smaller, alphas) = (n.min(p), settings.options.alphas.len());
-    let kernels = if p > n {
+    let kernels = if 5 * p > 4 * n {
         settings.spaces.len() * n * n
     } else {
         0
