@@ -73,6 +73,7 @@ fn scan(path: &Path, mask: Option<&Path>) -> FileScan {
         limit: None,
         bounds: Default::default(),
         batch_bytes: 8 << 20,
+        threads: 1,
     }
 }
 

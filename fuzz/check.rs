@@ -130,6 +130,7 @@ fn read(function: &str, path: &Path) {
         limit: None,
         bounds: Default::default(),
         batch_bytes: 1 << 16,
+        threads: 1,
     };
     if let Ok(batches) = format.open(&scan) {
         for batch in batches {

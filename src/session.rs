@@ -168,6 +168,8 @@ impl Session {
                 self.execute_plan(plan, &statement.text).await
             }
             Kind::CreateModel(create) => models::create(self, *create, &statement.text).await,
+            Kind::ImportModel(import) => models::import(self, *import, &statement.text).await,
+            Kind::CopyModel { name, file } => models::export(self, &name, &file).await,
             Kind::DropModel { name, if_exists } => models::drop_model(self, &name, if_exists).await,
             Kind::ExplainAlign(explain) => align::explain(self, *explain).await,
             Kind::ShowModels => {

@@ -25,7 +25,9 @@ pub use store::Models;
 
 use crate::database::ObjectKind;
 use crate::session::{Answer, Session};
-use crate::statements::parse::{CreateModel, Source};
+use crate::statements::parse::{CreateModel, ImportModel, Source};
+use crate::writers::format::blocking;
+use options::Given;
 use rows::Rows;
 use store::Description;
 
@@ -73,11 +75,73 @@ pub async fn create(session: &Session, create: CreateModel, text: &str) -> Resul
         models: Arc::clone(session.models()),
         directory: staging.directory().to_path_buf(),
     };
-    let summary = tokio::task::spawn_blocking(move || work.fit(plan, rows))
-        .await
-        .map_err(|error| DataFusionError::External(Box::new(error)))??;
+    let summary = blocking(move || work.fit(plan, rows)).await?;
     staging.publish_directory(ObjectKind::Model, name)?;
     Ok(Answer::done(format!("created model {name} ({summary})")))
+}
+
+/// `CREATE MODEL … FROM 'file.npz'`. `text` is what the user wrote.
+pub async fn import(session: &Session, import: ImportModel, text: &str) -> Result<Answer> {
+    let name = &import.name;
+    let exists = || session.database().exists(ObjectKind::Model, name);
+    if exists() && import.if_not_exists {
+        return Ok(Answer::done(format!("model {name} is there already")));
+    }
+    let given = Given::new("a model from a file", &import.options, &["subjects"])?;
+    let names = given.text("subjects").map(|names| {
+        let names = names.split(',').map(|name| name.trim().to_string());
+        names.collect::<Vec<_>>()
+    });
+    let staging = session.database().write().await?;
+    if exists() && !import.or_replace {
+        return plan_err!("model {name} exists; CREATE OR REPLACE MODEL replaces it");
+    }
+    let (name, query) = (name.clone(), text.to_string());
+    let directory = staging.directory().to_path_buf();
+    let file = PathBuf::from(import.file);
+    let summary = blocking(move || {
+        let model = srm::npz::import(&file, names, &directory)?;
+        let summary = format!(
+            "{} subjects, {} TRs, {} features",
+            model.subjects.len(),
+            model.trs,
+            model.options.features
+        );
+        let description = Description {
+            kind: model.options.kind.name().to_string(),
+            options: serde_json::to_value(model.options).map_err(external)?,
+            features: model.options.features,
+            trs: model.trs,
+            subjects: model.subjects,
+            voxels: model.voxels,
+            history_of: model.options.kind.history().to_string(),
+            history: Vec::new(),
+            input_schema: Vec::new(),
+            name,
+            query,
+            content_hash: String::new(),
+        };
+        store::describe(&directory, description)?;
+        Ok(summary)
+    })
+    .await?;
+    staging.publish_directory(ObjectKind::Model, &import.name)?;
+    Ok(Answer::done(format!(
+        "created model {} ({summary})",
+        import.name
+    )))
+}
+
+/// `COPY MODEL name TO 'file.npz'`.
+pub async fn export(session: &Session, name: &str, file: &str) -> Result<Answer> {
+    if !file.ends_with(".npz") {
+        return plan_err!("COPY MODEL {name} TO '{file}': a model is written as BrainIAK's file, named .npz");
+    }
+    let model = session.models().describe(name)?;
+    let models = Arc::clone(session.models());
+    let target = PathBuf::from(file);
+    blocking(move || srm::npz::export(&models, &model, &target)).await?;
+    Ok(Answer::done(format!("copied model {name} to '{file}'")))
 }
 
 /// What a `CREATE MODEL` asks for.

@@ -1,5 +1,6 @@
 //! `read_audio`: the sound of files in stretches of time.
 
+mod ahead;
 pub(super) mod container;
 mod decode;
 pub(super) mod listing;

@@ -202,6 +202,8 @@ pub struct FileScan {
     pub bounds: Bounds,
     /// Batches should stay near this many bytes, and hold at least one row.
     pub batch_bytes: usize,
+    /// How many threads may work on this file; other files have theirs.
+    pub threads: usize,
 }
 
 /// The option that carries the files of a format that reads them together.

@@ -302,7 +302,8 @@ impl TableProvider for FileTable {
             .iter()
             .map(File::partitioned)
             .collect::<Result<Vec<_>>>()?;
-        let groups = balance(partitioned, state.config().target_partitions());
+        let partitions = state.config().target_partitions();
+        let groups = balance(partitioned, partitions);
         let source = FormatSource {
             format: Arc::clone(&self.format),
             options: self.options.clone(),
@@ -311,6 +312,7 @@ impl TableProvider for FileTable {
             table_schema: self.scan_schema.clone(),
             metrics: ExecutionPlanMetricsSet::new(),
             batch_rows: usize::MAX,
+            threads: (partitions / groups.len().max(1)).max(1),
         };
         let config =
             FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), Arc::new(source))
@@ -368,6 +370,8 @@ struct FormatSource {
     metrics: ExecutionPlanMetricsSet,
     /// The rows of a batch that the session wants at most.
     batch_rows: usize,
+    /// Threads for each of the partitions.
+    threads: usize,
 }
 
 impl FileSource for FormatSource {
@@ -386,6 +390,7 @@ impl FileSource for FormatSource {
             schema: Arc::new(projected),
             limit: config.limit,
             batch_rows: self.batch_rows,
+            threads: self.threads,
         };
         ProjectionOpener::try_new(self.projection.clone(), Arc::new(opener), file_schema)
     }
@@ -452,6 +457,7 @@ struct Opener {
     schema: SchemaRef,
     limit: Option<usize>,
     batch_rows: usize,
+    threads: usize,
 }
 
 impl FileOpener for Opener {
@@ -464,6 +470,7 @@ impl FileOpener for Opener {
             limit: self.limit,
             bounds: self.bounds.clone(),
             batch_bytes: BATCH_BYTES,
+            threads: self.threads,
         };
         // DataFusion opens the next file while it reads this one: decoding may
         // only start when the first batch is asked for, or memory doubles.

@@ -3,6 +3,7 @@
 mod captions;
 mod markup;
 mod text;
+mod utf16;
 
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -20,6 +21,7 @@ use super::format::{
 use super::mp4::is_movie;
 use captions::Captions;
 use text::{Cues, Syntax};
+use utf16::Utf16;
 
 /// Subtitles: what was said or shown as text, and when.
 ///
@@ -29,10 +31,12 @@ use text::{Cues, Syntax};
 /// | `onset` | Float64 | seconds from the start of the movie |
 /// | `duration` | Float64 | seconds |
 /// | `text` | Utf8 | without markup, lines joined by one space |
+/// | `language` | Utf8 | of the text track, as the file has it, in three letters (ISO 639-2); NULL where it does not say, and for SRT and VTT |
 ///
 /// The kind of file is told by its content: `WEBVTT` begins a WebVTT file, an MP4 or MOV
 /// gives one of its text tracks (3GPP timed text, `tx3g`, or WebVTT, `wvtt`, with the edit list
-/// applied), anything else is read as SubRip. Text must be UTF-8. Cues stand in the order of
+/// applied), anything else is read as SubRip. Text is UTF-8, or UTF-16 with a byte
+/// order mark. Cues stand in the order of
 /// the file, overlapping ones too; those that a WebVTT track shows at once are one row.
 #[derive(Debug)]
 pub struct Subtitles;
@@ -69,7 +73,8 @@ impl Format for Subtitles {
 
     fn description(&self) -> &'static str {
         "Subtitles from SRT and WebVTT files and from the text tracks of an MP4: `subtitle` (1-based), `onset` and `duration` \
-         in seconds, and `text` without markup, on one line."
+         in seconds, `text` without markup, on one line, and `language`, the text track's (NULL for SRT and WebVTT). Text files are \
+         UTF-8, or UTF-16 with a byte order mark."
     }
 
     fn extensions(&self) -> &'static [&'static str] {
@@ -96,6 +101,7 @@ impl Format for Subtitles {
             Field::new("onset", DataType::Float64, false),
             Field::new("duration", DataType::Float64, false),
             Field::new("text", DataType::Utf8, false),
+            Field::new("language", DataType::Utf8, true),
         ]));
         Ok(Description {
             schema,
@@ -147,22 +153,35 @@ impl Source {
                 "there is no stream {stream}: a text file has one, which is 0"
             ));
         }
-        if start.starts_with(b"\xFF\xFE") || start.starts_with(b"\xFE\xFF") {
-            return Err(
-                "it is UTF-16 text; `iconv -f UTF-16 -t UTF-8 a.srt > b.srt` converts it"
-                    .to_string(),
-            );
-        }
-        let start = match start.strip_prefix(b"\xEF\xBB\xBF") {
-            Some(rest) => rest.to_vec(),
-            None => start,
+        let rest = |mark: usize| std::io::Cursor::new(start[mark..].to_vec()).chain(file);
+        let mut whole: Box<dyn Read + Send> = match start[..] {
+            [0xFF, 0xFE, ..] => Box::new(Utf16::new(rest(2), u16::from_le_bytes)),
+            [0xFE, 0xFF, ..] => Box::new(Utf16::new(rest(2), u16::from_be_bytes)),
+            [0xEF, 0xBB, 0xBF, ..] => Box::new(rest(3)),
+            _ => Box::new(rest(0)),
         };
-        let syntax = match start.starts_with(b"WEBVTT") {
+        let mut head = Vec::new();
+        let magic = b"WEBVTT";
+        (&mut whole)
+            .take(magic.len() as u64)
+            .read_to_end(&mut head)
+            .map_err(|e| e.to_string())?;
+        let syntax = match head == magic {
             true => Syntax::WebVtt,
             false => Syntax::SubRip,
         };
-        let whole: Box<dyn Read + Send> = Box::new(std::io::Cursor::new(start).chain(file));
+        let whole: Box<dyn Read + Send> = Box::new(std::io::Cursor::new(head).chain(whole));
         Ok(Self::Text(Cues::new(BufReader::new(whole), syntax)))
+    }
+}
+
+impl Source {
+    /// The language that a text track names.
+    fn language(&self) -> Option<&str> {
+        match self {
+            Self::Text(_) => None,
+            Self::Track(captions) => captions.language(),
+        }
     }
 }
 
@@ -215,6 +234,10 @@ impl Batches {
                     cues.iter().map(|c| c.duration),
                 )),
                 "text" => Arc::new(StringArray::from_iter_values(cues.iter().map(|c| &c.text))),
+                "language" => {
+                    let language = self.source.language();
+                    Arc::new(StringArray::from_iter(std::iter::repeat_n(language, rows)))
+                }
                 other => return exec_err!("read_subtitles has no column {other}"),
             });
         }

@@ -36,6 +36,7 @@ pub fn scan(format: &dyn Format, path: &Path, given: &[(&str, Value)]) -> Result
         limit: None,
         bounds: Default::default(),
         batch_bytes: 8 << 20,
+        threads: 1,
     })
 }
 

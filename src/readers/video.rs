@@ -1,7 +1,9 @@
 //! `read_video`: the pictures of a film and when each is shown.
 
+mod ahead;
 mod batches;
 mod colour;
+mod convert;
 mod decode;
 mod external;
 mod paint;
@@ -49,6 +51,11 @@ use wanted::{PARAMETERS, Wanted};
 /// Pictures are decoded only where `frame` is asked for; times are in the index.
 /// With a condition on `time` or `frame_index`, or with `start` and `end`,
 /// decoding begins at the last refresh before the first row and ends after the last.
+///
+/// Groups of pictures that begin with a refresh (IDR) are decoded at the same time by as many threads as the scan
+/// may use (`datafusion.execution.target_partitions` over the number of files, 8 at most); rows
+/// and their order are the same. Decoded pictures wait as bytes: up to 64 MiB for each
+/// thread and once more.
 #[derive(Debug)]
 pub struct Video;
 

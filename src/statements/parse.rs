@@ -1,5 +1,5 @@
-//! The parser: DataFusion's statements, and `CREATE MODEL`, `DROP MODEL`, `SHOW MODELS`,
-//! `EXPLAIN ALIGN`.
+//! The parser: DataFusion's statements, and `CREATE MODEL`, `COPY MODEL`, `DROP MODEL`,
+//! `SHOW MODELS`, `EXPLAIN ALIGN`.
 
 use std::collections::BTreeMap;
 
@@ -26,6 +26,12 @@ pub enum Kind {
     /// A statement of DataFusion's.
     Engine(Box<EngineStatement>),
     CreateModel(Box<CreateModel>),
+    ImportModel(Box<ImportModel>),
+    /// `COPY MODEL name TO 'file.npz'`
+    CopyModel {
+        name: String,
+        file: String,
+    },
     DropModel {
         name: String,
         if_exists: bool,
@@ -55,6 +61,16 @@ pub enum Source {
     },
     /// `FROM MODEL name`: the subjects of another model, too.
     Model(String),
+}
+
+/// `CREATE [OR REPLACE] MODEL [IF NOT EXISTS] name FROM 'file.npz' [OPTIONS (subjects '01, 02')]`
+#[derive(Debug, Clone)]
+pub struct ImportModel {
+    pub name: String,
+    pub or_replace: bool,
+    pub if_not_exists: bool,
+    pub file: String,
+    pub options: BTreeMap<String, String>,
 }
 
 /// `EXPLAIN ALIGN [(condition, …)] query`
@@ -139,6 +155,16 @@ impl<'a> Parser<'a> {
         {
             return self.create_model();
         }
+        // `COPY model TO` copies a table of that name.
+        if self.words_ahead(&["copy", "model"]) && !self.words_ahead(&["copy", "model", "to"]) {
+            self.skip(2);
+            let name = self.name()?;
+            if !self.inner.parser.parse_keyword(Keyword::TO) {
+                return self.expected("TO and the name of a file");
+            }
+            let file = self.inner.parser.parse_literal_string()?;
+            return Ok(Kind::CopyModel { name, file });
+        }
         if self.words_ahead(&["drop", "model"]) {
             self.skip(2);
             let if_exists = self
@@ -166,6 +192,16 @@ impl<'a> Parser<'a> {
         parser.next_token(); // MODEL
         let if_not_exists = parser.parse_keywords(&[Keyword::IF, Keyword::NOT, Keyword::EXISTS]);
         let name = self.name()?;
+        if self.words_ahead(&["from"]) && !self.words_ahead(&["from", "model"]) {
+            self.skip(1);
+            return Ok(Kind::ImportModel(Box::new(ImportModel {
+                name,
+                or_replace,
+                if_not_exists,
+                file: self.inner.parser.parse_literal_string()?,
+                options: self.model_options()?,
+            })));
+        }
         let source = self.model_source()?;
         if !self.inner.parser.parse_keyword(Keyword::AS) {
             return self.expected("AS and a query");
@@ -189,11 +225,15 @@ impl<'a> Parser<'a> {
             return self.expected("USING and the kind of model, as in USING srm, or FROM MODEL name");
         }
         let using = self.name()?.to_lowercase();
-        let options = match self.inner.parser.parse_keyword(Keyword::OPTIONS) {
-            true => self.options()?,
-            false => BTreeMap::new(),
-        };
+        let options = self.model_options()?;
         Ok(Source::Kind { using, options })
+    }
+
+    fn model_options(&mut self) -> Result<BTreeMap<String, String>> {
+        match self.inner.parser.parse_keyword(Keyword::OPTIONS) {
+            true => self.options(),
+            false => Ok(BTreeMap::new()),
+        }
     }
 
     fn explain_align(&mut self) -> Result<Kind> {

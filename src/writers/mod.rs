@@ -2,9 +2,9 @@
 //!
 //! One format is one folder here: its OPTIONS, a [`format::OneFile`], and the sink that writes the rows.
 
-mod format;
+pub mod format;
 pub mod nifti;
-mod staged_file;
+pub mod staged_file;
 pub mod wav;
 
 use std::sync::Arc;

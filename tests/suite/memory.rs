@@ -175,3 +175,50 @@ fn turning_a_long_run_takes_no_more_memory() {
         "memory grows with the run: {peaks:?} MB"
     );
 }
+
+/// A mono WAV of so many minutes at 22,050 Hz.
+fn write_sound(path: &Path, minutes: usize) {
+    let samples = 22_050 * 60 * minutes;
+    let mut out = BufWriter::new(File::create(path).unwrap());
+    let bytes = 2 * samples as u32;
+    out.write_all(b"RIFF").unwrap();
+    out.write_all(&(36 + bytes).to_le_bytes()).unwrap();
+    out.write_all(b"WAVEfmt \x10\0\0\0\x01\0\x01\0").unwrap();
+    out.write_all(&22_050u32.to_le_bytes()).unwrap();
+    out.write_all(&44_100u32.to_le_bytes()).unwrap();
+    out.write_all(b"\x02\0\x10\0data").unwrap();
+    out.write_all(&bytes.to_le_bytes()).unwrap();
+    for i in 0..samples {
+        let sample = (i * i / 7 % 20_011) as i16 - 10_000;
+        out.write_all(&sample.to_le_bytes()).unwrap();
+    }
+    out.flush().unwrap();
+}
+
+/// Sound is decoded, resampled and transformed as a stream.
+#[test]
+fn a_long_sound_takes_no_more_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    for minutes in [3, 12] {
+        write_sound(&folder.path().join(format!("{minutes}.wav")), minutes);
+    }
+    let queries = [
+        "SELECT count(mel), sum(mel[1]) FROM read_mel('{}.wav', hop_length => 2205)",
+        "SELECT count(mel), sum(mel[1]) FROM read_mel('{}.wav', sample_rate => 16000, hop_length => 1600)",
+    ];
+    for query in queries {
+        let mut peaks = Vec::new();
+        for minutes in [3, 12] {
+            let sql = query.replace("{}", &minutes.to_string());
+            let (peak, row) = peak_of(folder.path(), &sql);
+            let rows: usize = row.split(',').next().unwrap().parse().unwrap();
+            assert!((600 * minutes..=600 * minutes + 1).contains(&rows), "{row}");
+            peaks.push(peak);
+        }
+        eprintln!("peak resident memory for 3 and 12 minutes of sound: {peaks:?} MB; {query}");
+        assert!(
+            peaks[1] < peaks[0] + 60,
+            "memory grows with the sound: {peaks:?} MB; {query}"
+        );
+    }
+}

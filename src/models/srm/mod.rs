@@ -3,6 +3,7 @@
 mod fit;
 mod functions;
 mod join;
+pub mod npz;
 mod options;
 mod stored;
 mod weights;

@@ -99,6 +99,19 @@ impl Options {
         Ok(options)
     }
 
+    /// Of a model that BrainIAK fitted: it does not subtract means.
+    pub fn of_brainiak(features: usize, iterations: usize, seed: u32) -> Self {
+        Self {
+            kind: Kind::Srm,
+            features,
+            iterations,
+            seed,
+            tolerance: 0.0,
+            demean: false,
+            gamma: 1.0,
+        }
+    }
+
     pub fn stop(&self) -> Stop {
         Stop {
             iterations: self.iterations,

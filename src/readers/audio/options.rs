@@ -128,6 +128,11 @@ impl Channel {
     ) -> Result<(), String> {
         match self {
             Self::Mix if channels == 1 => out.extend_from_slice(interleaved),
+            // The usual case, several frames at once.
+            Self::Mix if channels == 2 => {
+                let (frames, _) = interleaved.as_chunks::<2>();
+                out.extend(frames.iter().map(|[left, right]| (left + right) / 2.0));
+            }
             Self::Mix => {
                 let count = channels as f32;
                 let frames = interleaved.chunks_exact(channels);

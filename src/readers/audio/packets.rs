@@ -7,6 +7,7 @@ use std::path::Path;
 
 use symphonia::core::codecs::CodecParameters;
 use symphonia::core::codecs::audio::AudioCodecParameters;
+use symphonia::core::codecs::audio::well_known::CODEC_ID_VORBIS;
 use symphonia::core::errors::Error;
 use symphonia::core::formats::{FormatOptions, FormatReader, SeekMode, SeekTo, Track};
 use symphonia::core::io::{MediaSourceStream, ReadBytes};
@@ -291,7 +292,11 @@ impl Stream {
     fn heard(&self, sample_rate: u32) -> Heard {
         let rate = f64::from(sample_rate);
         if self.container == Container::Matroska {
-            let delay = (self.delay_seconds * rate).round();
+            let delay = match self.parameters.codec {
+                // What newer encoders count is the first block, of which a decoder gives nothing.
+                CODEC_ID_VORBIS => 0.0,
+                _ => (self.delay_seconds * rate).round(),
+            };
             let late = self.origin as f64 * self.tick + self.delay_seconds;
             // Time stamps are often milliseconds: what is not a millisecond late is not late.
             let late = if late < 0.0011 { 0.0 } else { late };

@@ -11,6 +11,7 @@ use super::*;
 use crate::readers::format::Value;
 use crate::readers::testing::{error, file, here, project, read, scan, shared};
 
+mod ahead;
 mod damage;
 mod formats;
 mod golden;

@@ -6,6 +6,7 @@ use datafusion::common::Result;
 use voxql_udfs::kernels::resample::{Resampler, resampled_length};
 
 use super::super::format::file_error;
+use super::ahead::Ahead;
 use super::decode::Decoder;
 use super::options::{Choice, WaveformOptions};
 
@@ -13,7 +14,11 @@ use super::options::{Choice, WaveformOptions};
 pub struct Waveform {
     path: PathBuf,
     choice: Choice,
-    decoder: Decoder,
+    source: Source,
+    /// Samples per second of the file.
+    own: u32,
+    /// Samples of the whole file at that rate, if they are known.
+    own_length: Option<u64>,
     resampler: Option<Resampler>,
     sample_rate: u32,
     decoded: Vec<f32>,
@@ -22,6 +27,33 @@ pub struct Waveform {
     ended: bool,
     /// The number of samples, once they were counted.
     counted: Option<u64>,
+}
+
+enum Source {
+    Decoder(Decoder),
+    /// From the first samples on, where there is work besides decoding.
+    Ahead(Ahead),
+    /// While one becomes the other.
+    Moving,
+}
+
+impl Source {
+    /// As [`Decoder::read`].
+    fn read(&mut self, out: &mut Vec<f32>) -> Result<bool> {
+        match self {
+            Self::Decoder(decoder) => decoder.read(out),
+            Self::Ahead(ahead) => ahead.read(out),
+            Self::Moving => Ok(false),
+        }
+    }
+
+    /// Lets the decoder work ahead.
+    fn hurry(&mut self) {
+        *self = match std::mem::replace(self, Self::Moving) {
+            Self::Decoder(decoder) => Self::Ahead(Ahead::start(decoder)),
+            other => other,
+        };
+    }
 }
 
 impl Waveform {
@@ -41,7 +73,9 @@ impl Waveform {
         Ok(Self {
             path: path.to_owned(),
             choice: options.choice.clone(),
-            decoder,
+            own,
+            own_length: decoder.length(),
+            source: Source::Decoder(decoder),
             resampler,
             sample_rate,
             decoded: Vec::new(),
@@ -58,9 +92,7 @@ impl Waveform {
 
     /// The number of samples of the whole file; None if only decoding can tell.
     pub fn length(&self) -> Option<u64> {
-        let own = self.decoder.sample_rate();
-        let length = self.decoder.length()?;
-        Some(resampled_length(length, own, self.sample_rate))
+        Some(self.resampled(self.own_length?))
     }
 
     /// The number of samples of the whole file, which is decoded where only that can tell: it
@@ -73,12 +105,18 @@ impl Waveform {
             return Ok(known);
         }
         let (mut count, mut samples) = (0, Vec::new());
-        while self.read(&mut samples)? {
+        while self.source.read(&mut samples)? {
             count += samples.len() as u64;
             samples.clear();
         }
+        let count = self.resampled(count);
         self.counted = Some(count);
         Ok(count)
+    }
+
+    /// How many samples as many of the file's own become.
+    fn resampled(&self, own_samples: u64) -> u64 {
+        resampled_length(own_samples, self.own, self.sample_rate)
     }
 
     /// Lets the next sample read be sample `sample` of the whole file, which it equals
@@ -92,9 +130,12 @@ impl Waveform {
             Some(resampler) => resampler.seek(sample),
         };
         self.skip = skip;
-        if own > 0 && !self.decoder.seek(own) {
-            self.decoder = Decoder::open(&self.path, &self.choice)?;
-            self.decoder.drop_before(own);
+        if own > 0
+            && let Source::Decoder(decoder) = &mut self.source
+            && !decoder.seek(own)
+        {
+            *decoder = Decoder::open(&self.path, &self.choice)?;
+            decoder.drop_before(own);
         }
         Ok(())
     }
@@ -105,14 +146,15 @@ impl Waveform {
     /// As [`Decoder::read`].
     pub fn read(&mut self, out: &mut Vec<f32>) -> Result<bool> {
         let Some(resampler) = &mut self.resampler else {
-            return self.decoder.read(out);
+            return self.source.read(out);
         };
+        self.source.hurry();
         if self.ended {
             return Ok(false);
         }
         let before = out.len();
         self.decoded.clear();
-        if self.decoder.read(&mut self.decoded)? {
+        if self.source.read(&mut self.decoded)? {
             resampler.push(&self.decoded, out);
         } else {
             self.ended = true;

@@ -45,6 +45,7 @@ fn scan(path: &Path, options: &Options) -> Result<FileScan> {
         limit: None,
         bounds: Default::default(),
         batch_bytes: 8 << 20,
+        threads: 1,
     })
 }
 

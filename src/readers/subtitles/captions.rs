@@ -8,6 +8,7 @@ use super::{Cue, markup};
 /// The cues of an MP4's text track.
 pub struct Captions {
     movie: Movie,
+    language: Option<String>,
     samples: Vec<Sample>,
     timeline: Timeline,
     next: usize,
@@ -23,6 +24,7 @@ impl Captions {
         let samples = movie.samples(track)?;
         let timeline = movie.timeline(track, &samples)?;
         Ok(Self {
+            language: track.language.clone(),
             movie,
             samples,
             timeline,
@@ -30,6 +32,11 @@ impl Captions {
             text_of,
             buffer: Vec::new(),
         })
+    }
+
+    /// As the track names it.
+    pub fn language(&self) -> Option<&str> {
+        self.language.as_deref()
     }
 }
 

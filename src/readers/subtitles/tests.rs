@@ -67,6 +67,49 @@ fn webvtt() {
 }
 
 #[test]
+fn utf16() {
+    let srt = "\u{FEFF}1\r\n00:00:01,000 --> 00:00:02,500\r\nGrüße, 東京 🎬\r\n";
+    let vtt = "\u{FEFF}WEBVTT\n\nNOTE no cue\n\n00:01.000 --> 00:02.500\n<i>Grüße,</i> 東京 🎬";
+    let want = [cue(1.0, 1.5, "Grüße, 東京 🎬")];
+    for text in [srt, vtt] {
+        for order in [u16::to_le_bytes, u16::to_be_bytes] {
+            let bytes: Vec<u8> = text.encode_utf16().flat_map(order).collect();
+            let (_dir, path) = file("wide.srt", bytes);
+            assert_eq!(cues(&path), want);
+        }
+    }
+}
+
+/// The languages that the rows name.
+fn languages(path: &Path) -> Vec<Option<String>> {
+    let batch = read(&Subtitles, path, &[]).unwrap();
+    let column = batch["language"].as_string::<i32>();
+    column.iter().map(|l| l.map(str::to_owned)).collect()
+}
+
+#[test]
+fn languages_of_tracks() {
+    let (_dir, srt) = file("a.srt", "1\n00:00:01,000 --> 00:00:02,500\nHello\n");
+    assert_eq!(languages(&srt), [None]);
+    // `und`, for undetermined.
+    let film = here("tests/data/ramp.mp4");
+    assert_eq!(languages(&film), [None, None]);
+
+    // The same with another language in the last track's header: three letters of five bits.
+    let mut bytes = std::fs::read(film).unwrap();
+    let letters = b"deu"
+        .iter()
+        .fold(0u16, |all, l| all << 5 | u16::from(l - 0x60));
+    let header = bytes.windows(4).rposition(|four| four == b"mdhd").unwrap();
+    bytes[header + 24..header + 26].copy_from_slice(&letters.to_be_bytes());
+    let (_dir, german) = file("german.mp4", bytes);
+    assert_eq!(
+        languages(&german),
+        [Some("deu".to_owned()), Some("deu".to_owned())]
+    );
+}
+
+#[test]
 fn text_track_of_an_mp4() {
     let want = [cue(0.2, 0.3, "one two"), cue(0.6, 0.3, "three")];
     assert_eq!(cues(&here("tests/data/ramp.mp4")), want);
@@ -167,9 +210,12 @@ fn bad_files() {
         message.contains("line 3") && message.contains("iconv -f LATIN1"),
         "{message}"
     );
-    let (_dir, path) = file("bad.srt", b"\xFF\xFE1\0\n\0");
+    let (_dir, path) = file("bad.srt", b"\xFF\xFE1\0\n");
     let message = error(&Subtitles, &path, &[]);
-    assert!(message.contains("UTF-16"), "{message}");
+    assert!(
+        message.contains("bad.srt: ") && message.contains("UTF-16 text that ends within"),
+        "{message}"
+    );
 
     let (_dir, empty) = file("empty.srt", b"");
     assert_eq!(

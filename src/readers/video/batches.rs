@@ -9,9 +9,10 @@ use arrow::array::{
 use arrow::datatypes::{DataType, FieldRef, SchemaRef};
 use datafusion::common::{Result, exec_err};
 
-use super::paint::Painter;
+use super::ahead::{Ahead, open_again};
+use super::paint::{Painter, append_numbers};
 use super::rows::Rows;
-use super::stream::{Decoder, Stream};
+use super::stream::{Decoder, Pictures, Stream};
 use super::wanted::Wanted;
 use crate::readers::format::{FileScan, file_error, record_batch};
 
@@ -36,7 +37,7 @@ impl Batches {
         let (width, height) = wanted.size(stream.size);
         let (turns, colour) = (stream.turns.unwrap_or(0), stream.colour);
         let (timeline, pictures) = stream.index().map_err(fail)?;
-        let rows = Rows::new(timeline, wanted.fps);
+        let mut rows = Rows::new(timeline, wanted.fps);
         let range = rows.range(&wanted, &scan.bounds);
         let most = scan.limit.unwrap_or(usize::MAX);
         let end = range.end.min(range.start.saturating_add(most));
@@ -56,11 +57,31 @@ impl Batches {
             }
             batch_rows = (scan.batch_bytes / (*length as usize * size_of::<f32>())).max(1);
             if range.start < end {
+                let painter = || Painter::new(colour, turns, width, height, wanted.look);
+                let ahead = match &pictures {
+                    Pictures::Coded {
+                        length: bytes,
+                        samples,
+                        avcc,
+                        ..
+                    } if scan.threads > 1 => Ahead::start(
+                        rows.samples(range.start..end),
+                        scan.threads,
+                        values as usize,
+                        || open_again(&scan.path, *bytes, samples, avcc),
+                        painter,
+                    )
+                    .map_err(fail)?,
+                    _ => None,
+                };
+                let source = match ahead {
+                    Some(ahead) => Source::Ahead(ahead),
+                    None => Source::InTurn(pictures.start().map_err(fail)?, Box::new(painter())),
+                };
                 frames = Some(Frames {
                     item: Arc::clone(item),
                     length: *length,
-                    decoder: pictures.start().map_err(fail)?,
-                    painter: Painter::new(colour, turns, width, height, wanted.look),
+                    source,
                     painted: None,
                 });
             }
@@ -138,12 +159,17 @@ impl Iterator for Batches {
     }
 }
 
+/// Who decodes and paints.
+enum Source {
+    InTurn(Decoder, Box<Painter>),
+    Ahead(Ahead),
+}
+
 /// The column `frame` in the making.
 struct Frames {
     item: FieldRef,
     length: i32,
-    decoder: Decoder,
-    painter: Painter,
+    source: Source,
     /// The sample that was painted last, and where in the batch.
     painted: Option<(usize, usize)>,
 }
@@ -156,8 +182,12 @@ impl Frames {
             }
             _ => {
                 let at = values.len();
-                let picture = self.decoder.picture(sample)?;
-                self.painter.paint(picture, values)?;
+                match &mut self.source {
+                    Source::InTurn(decoder, painter) => {
+                        painter.paint_numbers(decoder.picture(sample)?, values)?;
+                    }
+                    Source::Ahead(ahead) => append_numbers(ahead.picture(sample)?, values),
+                }
                 self.painted = Some((sample, at));
             }
         }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rust_h264::decoder::{Frame, OrderedDecoder};
@@ -86,6 +87,11 @@ impl Pictures {
             Some((frame, _)) => Ok(frame),
             None => Err("no picture".to_string()),
         }
+    }
+
+    /// Whether decoding can begin anew at one of the samples.
+    pub fn has_refresh(&mut self, mut samples: Range<usize>) -> bool {
+        samples.any(|at| self.samples[at].is_sync && self.is_refresh(at))
     }
 
     /// The last sample up to this one at which decoding can begin anew, where that skips any.

@@ -1,12 +1,14 @@
-//! A decoded picture as numbers, in the size and the colours that were asked for.
+//! A decoded picture in the size and the colours that were asked for, and as numbers.
+
+use std::ops::Range;
 
 use fast_image_resize::images::{TypedImage, TypedImageRef};
 use fast_image_resize::pixels::{InnerPixel, U8, U8x3};
 use fast_image_resize::{PixelTrait, ResizeAlg, ResizeOptions, Resizer};
-use rust_h264::decoder::{ChromaFormat, Frame};
-use yuv::{YuvPlanarImage, YuvRange};
+use rust_h264::decoder::Frame;
 
 use super::colour::Colour;
+use super::convert::Converter;
 
 /// How pictures are to be.
 #[derive(Debug, Clone, Copy)]
@@ -32,7 +34,7 @@ pub enum Picture<'a> {
     },
 }
 
-/// Turns pictures into rows of numbers; keeps its buffers between them.
+/// Gives pictures the size and the colours that were asked for; keeps its buffers between them.
 pub struct Painter {
     colour: Colour,
     /// Clockwise quarter turns from how it is stored to how it is shown.
@@ -41,11 +43,12 @@ pub struct Painter {
     height: u32,
     look: Look,
     resizer: Resizer,
-    planes: [Vec<u16>; 3],
-    rgb: Vec<u8>,
+    converter: Converter,
+    pixels: Vec<u8>,
     grey: Vec<u8>,
     across: Vec<u8>,
     resized: Vec<u8>,
+    turned: Vec<u8>,
 }
 
 impl Painter {
@@ -58,62 +61,120 @@ impl Painter {
             height,
             look,
             resizer: Resizer::new(),
-            planes: Default::default(),
-            rgb: Vec::new(),
+            converter: Converter::default(),
+            pixels: Vec::new(),
             grey: Vec::new(),
             across: Vec::new(),
             resized: Vec::new(),
+            turned: Vec::new(),
         }
     }
 
     /// Appends the picture as height × width × channels numbers from 0 to 1.
-    ///
-    /// Chroma is repeated, not interpolated, as ffmpeg does by default; grey and
-    /// the size are made of 8-bit RGB, and the turn comes last.
-    pub fn paint(&mut self, picture: Picture, out: &mut Vec<f32>) -> Result<(), String> {
-        let (stored_width, stored_height) = match picture {
-            Picture::Coded(frame) => {
-                convert(&self.colour, frame, &mut self.planes, &mut self.rgb)?;
-                (frame.width, frame.height)
+    pub fn paint_numbers(&mut self, picture: Picture, out: &mut Vec<f32>) -> Result<(), String> {
+        let shown = (self.width, self.height);
+        match picture {
+            Picture::Coded(frame)
+                if (frame.width, frame.height) == shown
+                    && self.turns == 0
+                    && !self.look.is_grey =>
+            {
+                for rows in bands(frame.height) {
+                    let pixels = &mut self.pixels;
+                    self.converter
+                        .convert::<3>(&self.colour, frame, rows, pixels)?;
+                    append_numbers(pixels, out);
+                }
             }
-            Picture::Rgb { width, height, .. } => (width, height),
-        };
-        let mut bytes: &[u8] = match picture {
-            Picture::Coded(_) => &self.rgb,
-            Picture::Rgb { rgb, .. } => rgb,
-        };
-        if self.look.is_grey {
-            self.grey.clear();
-            self.grey.extend(bytes.chunks_exact(3).map(luma));
-            bytes = &self.grey;
+            picture => append_numbers(self.paint(picture)?, out),
         }
-        let (width, height) = match self.turns % 2 {
+        Ok(())
+    }
+
+    /// The picture as height × width × channels bytes.
+    ///
+    /// Grey and the size are made of 8-bit RGB, and the turn comes last.
+    pub fn paint<'a>(&'a mut self, picture: Picture<'a>) -> Result<&'a [u8], String> {
+        let (colour, is_grey) = (&self.colour, self.look.is_grey);
+        let (from, mut bytes): (_, &[u8]) = match picture {
+            Picture::Coded(frame) if is_grey => {
+                let pixels = &mut self.pixels;
+                self.grey.clear();
+                for rows in bands(frame.height) {
+                    self.converter.convert::<4>(colour, frame, rows, pixels)?;
+                    append_greys::<4>(pixels, &mut self.grey);
+                }
+                ((frame.width, frame.height), &self.grey)
+            }
+            Picture::Coded(frame) => {
+                let pixels = &mut self.pixels;
+                self.converter
+                    .convert::<3>(colour, frame, 0..frame.height, pixels)?;
+                ((frame.width, frame.height), pixels)
+            }
+            Picture::Rgb { width, height, rgb } if is_grey => {
+                self.grey.clear();
+                append_greys::<3>(rgb, &mut self.grey);
+                ((width, height), &self.grey)
+            }
+            Picture::Rgb { width, height, rgb } => ((width, height), rgb),
+        };
+        let to = match self.turns % 2 {
             0 => (self.width, self.height),
             _ => (self.height, self.width),
         };
-        if (stored_width, stored_height) != (width, height) {
-            let (from, to) = ((stored_width, stored_height), (width, height));
+        if from != to {
             let (resizer, resize) = (&mut self.resizer, self.look.resize);
             let (across, resized) = (&mut self.across, &mut self.resized);
-            match self.look.is_grey {
+            match is_grey {
                 true => scale::<U8>(resizer, resize, bytes, from, across, resized, to)?,
                 false => scale::<U8x3>(resizer, resize, bytes, from, across, resized, to)?,
             }
             bytes = &self.resized;
         }
-        let (width, height) = (width as usize, height as usize);
-        match self.look.is_grey {
-            true => turn::<1>(bytes, width, height, self.turns, out),
-            false => turn::<3>(bytes, width, height, self.turns, out),
+        if self.turns != 0 {
+            let (width, height) = (to.0 as usize, to.1 as usize);
+            match is_grey {
+                true => turn::<1>(bytes, width, height, self.turns, &mut self.turned),
+                false => turn::<3>(bytes, width, height, self.turns, &mut self.turned),
+            }
+            bytes = &self.turned;
         }
-        Ok(())
+        Ok(bytes)
     }
 }
 
-/// BT.601 luma of a pixel in 16-bit fixed point, rounded: Pillow's `convert('L')`.
-fn luma(rgb: &[u8]) -> u8 {
-    let [r, g, b] = [rgb[0], rgb[1], rgb[2]].map(u32::from);
-    ((19_595 * r + 38_470 * g + 7_471 * b + 0x8000) >> 16) as u8
+/// Appends bytes as numbers from 0 to 1.
+pub fn append_numbers(bytes: &[u8], out: &mut Vec<f32>) {
+    out.extend(bytes.iter().map(|&byte| number(byte)));
+}
+
+/// A byte over 255, correctly rounded. (A division takes several times as long, and a table would
+/// keep the compiler from SIMD.)
+fn number(byte: u8) -> f32 {
+    // 1/255 in two parts. A byte times the first, which has 16 bits, is exact, and what the
+    // second's product is rounded by is too little to change the sum: a test tries all bytes.
+    const HIGH: f32 = f32::from_bits((1.0f32 / 255.0).to_bits() & 0xFFFF_FF00);
+    const LOW: f32 = (1.0 / 255.0 - HIGH as f64) as f32;
+    let byte = f32::from(byte);
+    byte * HIGH + byte * LOW
+}
+
+/// The rows of a picture, some at a time: so few that their colours stay in the processor's cache.
+fn bands(height: u32) -> impl Iterator<Item = Range<u32>> {
+    const ROWS: u32 = 16;
+    let starts = (0..height).step_by(ROWS as usize);
+    starts.map(move |start| start..height.min(start + ROWS))
+}
+
+/// Appends the BT.601 luma of pixels of `N` bytes in 16-bit fixed point, rounded: Pillow's `convert('L')`.
+fn append_greys<const N: usize>(pixels: &[u8], greys: &mut Vec<u8>) {
+    // Factors of 15 bits at most are one instruction for eight products; 38,470 is twice one.
+    let luma = |pixel: &[u8; N]| {
+        let [r, g, b] = [pixel[0], pixel[1], pixel[2]].map(i32::from);
+        ((19_595 * r + 2 * (19_235 * g) + 7_471 * b + 0x8000) >> 16) as u8
+    };
+    greys.extend(pixels.as_chunks().0.iter().map(luma));
 }
 
 /// First across, then down, each rounded to 8 bits: Pillow's order, which shows where a filter overshoots.
@@ -159,127 +220,41 @@ fn pass<P: PixelTrait + InnerPixel>(
         .map_err(|e| fail(&e))
 }
 
-/// A byte as a number from 0 to 1. (A table would keep the compiler from SIMD.)
-fn unit(byte: u8) -> f32 {
-    f32::from(byte) / 255.0
-}
-
-/// Appends a stored picture of `w` × `h` pixels of `N` bytes, turned clockwise, as numbers.
-fn turn<const N: usize>(picture: &[u8], w: usize, h: usize, turns: u8, out: &mut Vec<f32>) {
+/// Fills `turned` with a stored picture of `w` × `h` pixels of `N` bytes, turned clockwise.
+fn turn<const N: usize>(picture: &[u8], w: usize, h: usize, turns: u8, turned: &mut Vec<u8>) {
+    let pixels = picture.as_chunks::<N>().0;
+    turned.resize(pixels.len() * N, 0);
+    let out = turned.as_chunks_mut::<N>().0;
     match turns {
-        0 => out.extend(picture.iter().map(|&b| unit(b))),
-        2 => out.extend(picture.chunks_exact(N).rev().flatten().map(|&b| unit(b))),
+        2 => {
+            for (to, from) in out.iter_mut().zip(pixels.iter().rev()) {
+                *to = *from;
+            }
+        }
         turns => {
             // Row y of the result is a column of the stored picture.
-            for y in 0..w {
-                for x in 0..h {
+            for (y, row) in out.chunks_exact_mut(h).enumerate() {
+                for (x, to) in row.iter_mut().enumerate() {
                     let (sx, sy) = match turns {
                         1 => (y, h - 1 - x),
                         _ => (w - 1 - y, x),
                     };
-                    let at = N * (sy * w + sx);
-                    out.extend(picture[at..at + N].iter().map(|&b| unit(b)));
+                    *to = pixels[sy * w + sx];
                 }
             }
         }
     }
 }
 
-/// Fills `rgb` with the picture as it is stored.
-fn convert(
-    colour: &Colour,
-    frame: &Frame,
-    planes: &mut [Vec<u16>; 3],
-    rgb: &mut Vec<u8>,
-) -> Result<(), String> {
-    let Colour { range, matrix } = *colour;
-    let (width, height) = (frame.width, frame.height);
-    rgb.resize(width as usize * height as usize * 3, 0);
-    let stride = width * 3;
-    if frame.bit_depth > 8 {
-        for (plane, bytes) in planes.iter_mut().zip([&frame.y, &frame.u, &frame.v]) {
-            plane.clear();
-            plane.extend(
-                bytes
-                    .chunks_exact(2)
-                    .map(|b| u16::from_le_bytes([b[0], b[1]])),
-            );
-        }
-        let [y, u, v] = planes;
-        let image = planar(frame, [y, u, v]);
-        match frame.chroma_format {
-            ChromaFormat::Yuv420 => yuv::i010_to_rgb(&image, rgb, stride, range, matrix),
-            ChromaFormat::Yuv422 => yuv::i210_to_rgb(&image, rgb, stride, range, matrix),
-        }
-    } else {
-        let image = planar(frame, [&frame.y, &frame.u, &frame.v]);
-        match frame.chroma_format {
-            ChromaFormat::Yuv420 => yuv::yuv420_to_rgb(&image, rgb, stride, range, matrix),
-            ChromaFormat::Yuv422 => yuv::yuv422_to_rgb(&image, rgb, stride, range, matrix),
-        }
-    }
-    .map_err(|e| format!("cannot convert a {width} x {height} picture to RGB: {e}"))?;
-    below_black(colour, frame, rgb);
-    Ok(())
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Where luma is below black, colours lose what it is below; `yuv` takes it for black.
-fn below_black(colour: &Colour, frame: &Frame, rgb: &mut [u8]) {
-    if colour.range != YuvRange::Limited {
-        return;
-    }
-    let width = frame.width as usize;
-    let bytes = frame.bytes_per_sample();
-    let scale = if bytes == 1 { 1.0 } else { 4.0 };
-    let down = usize::from(frame.chroma_format == ChromaFormat::Yuv420);
-    let chroma_width = frame.chroma_width() as usize;
-    for (row, line) in frame.y.chunks_exact(width * bytes).enumerate() {
-        for (run, lumas) in line.chunks(RUN * bytes).enumerate() {
-            let least = match bytes {
-                1 => lumas.iter().fold(u8::MAX, |least, &y| least.min(y)).into(),
-                _ => least_of_16_bits(lumas) / 4,
-            };
-            // Most runs have none, and the least is found by SIMD.
-            if least >= 16 {
-                continue;
-            }
-            for x in run * RUN..(run * RUN + RUN).min(width) {
-                let y = f64::from(frame.sample(&frame.y, row * width + x)) / scale;
-                if y < 16.0 {
-                    let at = (row >> down) * chroma_width + x / 2;
-                    let cb = f64::from(frame.sample(&frame.u, at)) / scale;
-                    let cr = f64::from(frame.sample(&frame.v, at)) / scale;
-                    let pixel = 3 * (row * width + x);
-                    rgb[pixel..pixel + 3].copy_from_slice(&colour.rgb(y, cb, cr));
-                }
-            }
+    #[test]
+    fn numbers_are_correctly_rounded() {
+        for byte in 0..=u8::MAX {
+            let exact = f32::from(byte) / 255.0;
+            assert_eq!(number(byte).to_bits(), exact.to_bits(), "{byte}");
         }
-    }
-}
-
-/// Pixels that are looked at together.
-const RUN: usize = 32;
-
-fn least_of_16_bits(bytes: &[u8]) -> u16 {
-    bytes
-        .as_chunks()
-        .0
-        .iter()
-        .fold(u16::MAX, |least, &y| least.min(u16::from_le_bytes(y)))
-}
-
-fn planar<'a, T: Copy + std::fmt::Debug>(
-    frame: &Frame,
-    [y_plane, u_plane, v_plane]: [&'a [T]; 3],
-) -> YuvPlanarImage<'a, T> {
-    YuvPlanarImage {
-        y_plane,
-        y_stride: frame.width,
-        u_plane,
-        u_stride: frame.chroma_width(),
-        v_plane,
-        v_stride: frame.chroma_width(),
-        width: frame.width,
-        height: frame.height,
     }
 }

@@ -57,6 +57,15 @@ impl Rows {
         }
     }
 
+    /// The samples of some rows, each named once where it stands in several in a row.
+    pub fn samples(&mut self, rows: Range<usize>) -> Vec<usize> {
+        let at = self.at;
+        let mut samples: Vec<usize> = rows.map(|row| self.sample(row)).collect();
+        samples.dedup();
+        self.at = at;
+        samples
+    }
+
     /// The sample of a row; rows are asked for in order.
     pub fn sample(&mut self, row: usize) -> usize {
         let Timeline {

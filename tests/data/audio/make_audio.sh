@@ -21,6 +21,8 @@ ff -f lavfi -i "$(src 8000 1.2)" -c:a alac -sample_fmt s16p alac.m4a
 ff -f lavfi -i "$(src 44100 2.5)" -c:a libmp3lame -b:a 48k mp3.mp4
 ff -f lavfi -i "$(src 8000 0.8)" -c:a flac -strict -2 flac.mp4
 ff -f lavfi -i "$(src 44100 2.5)" -c:a libvorbis -q:a 0 vorbis.webm
+# With ffmpeg 9, which says how much of the last block is padding; 5.1 does not.
+ff -f lavfi -i "$(src 44100 2.5)" -c:a libvorbis -q:a 0 vorbis_padded.webm
 ff -f lavfi -i "$(src 48000 2.5)" -c:a libopus -b:a 32k opus.webm
 ff -f lavfi -i "$(src 44100 2.5)" -c:a aac -b:a 32k aac.mkv
 ff -f lavfi -i "$(src 8000 0.8)" -c:a flac flac.mkv

@@ -4,7 +4,7 @@ use super::*;
 use crate::readers::media_streams::MediaStreams;
 
 /// What is decoded in the process.
-const NAMES: [&str; 16] = [
+const NAMES: [&str; 17] = [
     "pcm_u8.wav",
     "pcm_s24le.wav",
     "pcm_f64le.wav",
@@ -18,6 +18,7 @@ const NAMES: [&str; 16] = [
     "flac.mp4",
     "mp3.mp4",
     "vorbis.webm",
+    "vorbis_padded.webm",
     "aac.mkv",
     "flac.mkv",
     "two.mkv",

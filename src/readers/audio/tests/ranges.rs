@@ -4,7 +4,7 @@ use super::*;
 use crate::readers::bounds::Bounds;
 use datafusion::prelude::{col, lit};
 
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 15] = [
     "pcm_s24le.wav",
     "tone.flac",
     "tone.mp3",
@@ -16,6 +16,7 @@ const NAMES: [&str; 14] = [
     "flac.mp4",
     "mp3.mp4",
     "vorbis.webm",
+    "vorbis_padded.webm",
     "aac.mkv",
     "two.mp4",
     "two.mkv",

@@ -31,8 +31,10 @@ pub struct MelSpectrogram<T: FftNum> {
     next: usize,
     /// Whether the padding before the signal is in the buffer.
     started: bool,
-    /// The number of samples pushed.
+    /// The number of samples pushed, those before the point of entry among them.
     received: u64,
+    /// Frames still to come that are not given.
+    left_out: u64,
 }
 
 impl<T: FftNum + Float> MelSpectrogram<T> {
@@ -87,8 +89,32 @@ impl<T: FftNum + Float> MelSpectrogram<T> {
             next: 0,
             started: false,
             received: 0,
+            left_out: 0,
             options: options.clone(),
         })
+    }
+
+    /// Lets the first frame be frame `frame` of the signal, which it equals exactly; gives the
+    /// sample of the signal to push first. To be called before the first [`push`](Self::push).
+    pub fn enter(&mut self, frame: u64) -> u64 {
+        let (pad, hop_length) = (self.options.padding(), self.options.hop_length);
+        // So many samples are there before the frame, where it is one at all, that those which
+        // the padding at the end mirrors are among them.
+        let before = (2 * pad + self.options.pad_mode.looks_at(pad)) as u64;
+        let begin = frame.saturating_mul(hop_length as u64);
+        match begin.checked_sub(before).filter(|&first| first > 0) {
+            Some(first) => {
+                self.started = true;
+                self.next = before as usize - pad;
+                self.received = first;
+                first
+            }
+            // The padding is within reach: from the begin, leaving frames out.
+            None => {
+                self.left_out = frame;
+                0
+            }
+        }
     }
 
     /// Takes further samples, and appends the frames that they complete to `frames`,
@@ -117,6 +143,7 @@ impl<T: FftNum + Float> MelSpectrogram<T> {
         self.next = 0;
         self.started = false;
         self.received = 0;
+        self.left_out = 0;
         result
     }
 
@@ -135,6 +162,9 @@ impl<T: FftNum + Float> MelSpectrogram<T> {
         if !self.started {
             // A signal too short to fill its mirror image.
             self.pad_start();
+        }
+        if self.buffer.is_empty() {
+            return Ok(()); // it was entered behind its end
         }
         // From here on the mirrored part is in the buffer, or the whole signal behind its padding.
         let signal = match usize::try_from(self.received) {
@@ -186,7 +216,10 @@ impl<T: FftNum + Float> MelSpectrogram<T> {
         while let Some(end) = self.next.checked_add(n_fft + ahead)
             && end <= self.buffer.len()
         {
-            self.emit_frame(frames);
+            match self.left_out {
+                0 => self.emit_frame(frames),
+                _ => self.left_out -= 1,
+            }
             self.next += hop_length;
         }
         // The padding at the end mirrors the last samples.
@@ -336,6 +369,44 @@ mod tests {
             if result.is_ok() {
                 prop_assert_eq!(&frames, &whole(&options, &samples));
             }
+        }
+
+        #[test]
+        fn entered_anywhere_the_frames_are_the_same(
+            samples in proptest::collection::vec(-1.0f64..1.0, 1..300),
+            frame in 0u64..40,
+            n_fft in 1usize..40,
+            hop_length in 1usize..30,
+            mode in 0usize..4,
+            center: bool,
+            pad in 0usize..50,
+            drop_last: bool,
+        ) {
+            let options = MelOptions {
+                n_fft,
+                hop_length,
+                center,
+                pad: (!center).then_some(pad),
+                pad_mode: MODES[mode],
+                drop_last,
+                n_mels: 3,
+                ..Default::default()
+            };
+            prop_assume!(samples.len() + 2 * options.padding() >= n_fft);
+            let all = whole(&options, &samples);
+            let mut mel = MelSpectrogram::new(&options).unwrap();
+            let first = usize::try_from(mel.enter(frame)).unwrap().min(samples.len());
+            let mut frames = Vec::new();
+            for piece in samples[first..].chunks(7) {
+                mel.push(piece, &mut frames);
+            }
+            mel.finish(&mut frames).unwrap();
+            prop_assert_eq!(&frames[..], &all[all.len().min(3 * frame as usize)..]);
+            // The next signal is entered at its begin.
+            frames.clear();
+            mel.push(&samples, &mut frames);
+            mel.finish(&mut frames).unwrap();
+            prop_assert_eq!(frames, all);
         }
 
         #[test]
