@@ -135,7 +135,9 @@ pub async fn import(session: &Session, import: ImportModel, text: &str) -> Resul
 /// `COPY MODEL name TO 'file.npz'`.
 pub async fn export(session: &Session, name: &str, file: &str) -> Result<Answer> {
     if !file.ends_with(".npz") {
-        return plan_err!("COPY MODEL {name} TO '{file}': a model is written as BrainIAK's file, named .npz");
+        return plan_err!(
+            "COPY MODEL {name} TO '{file}': a model is written as BrainIAK's file, named .npz"
+        );
     }
     let model = session.models().describe(name)?;
     let models = Arc::clone(session.models());
@@ -178,9 +180,7 @@ impl Plan {
             }
         }
     }
-}
 
-impl Plan {
     /// What it says about the columns of the query.
     fn check(&self) -> rows::Check {
         match self {

@@ -52,11 +52,10 @@ impl<Y: Targets> Regression<'_, Y> {
                 test.col_as_slice_mut(j).iter_mut().for_each(|v| *v -= mean);
             }
         }
-        let (right, b, values) = self.of_rows(train.as_ref(), smallest)?;
+        let found = self.of_rows(train.as_ref(), smallest)?;
         Ok(Spectrum {
-            a: product(test.as_ref(), right.as_ref()),
-            b,
-            values,
+            a: product(test.as_ref(), found.a.as_ref()),
+            ..found
         })
     }
 
@@ -64,13 +63,16 @@ impl<Y: Targets> Regression<'_, Y> {
     pub(super) fn of_all(&self, gamma: &[f64], smallest: f64) -> Result<Spectrum, String> {
         let all: Vec<usize> = (0..self.samples()).collect();
         let scaled = self.scaled(gamma, &all);
-        let (mut a, b, values) = 'found: {
+        let mut found = 'found: {
             if !self.kernels.is_empty() {
                 let kernel = self.kernel(gamma, &all, &all);
                 let (values, vectors) = eigen(kernel.as_ref())?;
                 if precise(&values, smallest) {
-                    let a = product(scaled.transpose(), vectors.as_ref());
-                    break 'found (a, vectors, values);
+                    break 'found Spectrum {
+                        a: product(scaled.transpose(), vectors.as_ref()),
+                        b: vectors,
+                        values,
+                    };
                 }
             }
             self.of_rows(scaled.as_ref(), smallest)?
@@ -78,25 +80,24 @@ impl<Y: Targets> Regression<'_, Y> {
         // Weights of the features as they are, not as they were scaled.
         for (band, gamma) in self.bands.iter().zip(gamma) {
             let scale = gamma.sqrt();
-            for column in a.subrows_mut(band.start, band.len()).col_iter_mut() {
+            for column in found.a.subrows_mut(band.start, band.len()).col_iter_mut() {
                 column.iter_mut().for_each(|v| *v *= scale);
             }
         }
-        Ok(Spectrum { a, b, values })
+        Ok(found)
     }
 
-    /// `A` (for a test matrix that is the identity), `B` and `λ`, from `X` itself.
-    fn of_rows(
-        &self,
-        x: MatRef<'_, f64>,
-        smallest: f64,
-    ) -> Result<(Mat<f64>, Mat<f64>, Vec<f64>), String> {
+    /// For weights of the features as they are in `x`, from `x` itself.
+    fn of_rows(&self, x: MatRef<'_, f64>, smallest: f64) -> Result<Spectrum, String> {
         if self.kernels.is_empty() {
             let gram = product(x.transpose(), x);
             let (values, vectors) = eigen(gram.as_ref())?;
             if precise(&values, smallest) {
-                let b = product(x, vectors.as_ref());
-                return Ok((vectors, b, values));
+                return Ok(Spectrum {
+                    b: product(x, vectors.as_ref()),
+                    a: vectors,
+                    values,
+                });
             }
         }
         let svd = x
@@ -107,8 +108,11 @@ impl<Y: Targets> Regression<'_, Y> {
         for (j, s) in singular.iter().enumerate() {
             a.col_as_slice_mut(j).iter_mut().for_each(|v| *v *= s);
         }
-        let values = singular.iter().map(|s| s * s).collect();
-        Ok((a, svd.U().to_owned(), values))
+        Ok(Spectrum {
+            a,
+            b: svd.U().to_owned(),
+            values: singular.iter().map(|s| s * s).collect(),
+        })
     }
 
     /// Rows of the features, each band times `√gamma`.
