@@ -135,6 +135,18 @@ COPY (SELECT feature AS tr, weights FROM model_weights('m') WHERE subject = '01'
 TO 'maps.nii.gz' STORED AS NIFTI OPTIONS (mask 'mask.nii.gz');
 ```
 
+```sql
+CREATE [OR REPLACE] MODEL [IF NOT EXISTS] name USING ridge
+    [OPTIONS (alphas '1, 10, 100', cv 'run', per_target true, fit_intercept true, score 'neg_mse',
+              gammas '1, 0; 0.5, 0.5', n_iter 100, seed 0)]
+    AS SELECT [subject,] [run,] tr, features, …, bold FROM …;
+```
+
+`ridge` is an encoding model: ridge regression from feature vectors to the last vector column, cross-validated, equal to
+himalaya's `RidgeCV` and `KernelRidgeCV`; with several feature spaces `GroupRidgeCV` (banded ridge). Other columns are keys, by which rows are
+sorted; with `subject` each subject has a regression of its own. `cv` is a number of folds of neighbouring rows, or the key whose
+values are left out one at a time: by default `run`, where there are at least two, else 5 folds. [encoding.md](encoding.md) says the rest.
+
 ";
 
 const EXPLAIN_ALIGN: &str = "\
@@ -288,6 +300,49 @@ SELECT * FROM word_timing_report((SELECT * FROM read_textgrid('a.TextGrid') WHER
 
 ";
 
+const ENCODING_SCORES: &str = "\
+### `encoding_scores`
+
+```sql
+encoding_scores((SELECT [subject,] measured, predicted FROM …))
+```
+
+How well each voxel was predicted. The query gives two vector columns, first what was measured and then what was
+predicted; with a column `subject` each subject is scored alone, and other columns are left alone. The table has `subject` if the query has it, and
+
+| column | |
+| --- | --- |
+| `target` | the voxel, from 0: its place in the vectors |
+| `r2` | `1 - Σ(y - p)² / Σ(y - ȳ)²`: below 0 where the mean would be better; NULL where the voxel does not vary |
+| `correlation` | Pearson's; NULL where the voxel or its prediction does not vary |
+| `n` | the rows that count: those in which neither value is missing |
+
+The rows are gone over once, when the statement is planned, and not held.
+
+```sql
+SELECT avg(r2) FROM encoding_scores((
+  SELECT run, tr, bold, ridge_predict(embedding, model => 'enc') AS predicted FROM test));
+```
+
+";
+
+const MODEL_SCORES: &str = "\
+### `model_scores`
+
+```sql
+model_scores('enc')
+```
+
+How well cross-validation predicted each target of a model made by `CREATE MODEL … USING ridge`: `subject` (if it was fitted per
+subject), `target` (from 0), `alpha` (the best one), `score` (its mean over the folds), `gammas` (the scale of each feature space, 1 where there is one) and `deltas`
+(`ln(gamma / alpha)`, himalaya's `deltas_`).
+
+```sql
+SELECT alpha, count(*) FROM model_scores('enc') GROUP BY alpha ORDER BY alpha;
+```
+
+";
+
 const ASOF_JOIN: &str = "\
 ### `ASOF JOIN`
 
@@ -364,6 +419,10 @@ pub fn markdown(context: &SessionContext) -> String {
         }
         if section == "Text Functions" {
             page.push_str(WORD_TIMING_REPORT);
+        }
+        if section == "Brain Functions" {
+            page.push_str(ENCODING_SCORES);
+            page.push_str(MODEL_SCORES);
         }
         if section == "Response Functions" {
             page.push_str(DESIGN_MATRIX);

@@ -5,9 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use datafusion::common::config::ConfigNonZeroUsize;
 use datafusion::common::{Result, exec_err};
-use datafusion::execution::TaskContext;
 use datafusion::execution::cache::cache_manager::CacheManagerConfig;
 use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
@@ -21,7 +19,7 @@ use futures::future::BoxFuture;
 
 use crate::database::{Database, DirectorySchema};
 use crate::models::Models;
-use crate::statements::{self, Kind, Statement, copy_to, width};
+use crate::statements::{self, Kind, Statement, copy_to};
 use crate::{align, asof, ddl, models, readers, writers};
 
 /// The catalog and schema in which all tables are.
@@ -221,16 +219,8 @@ impl Session {
         self.run(self.context.state(), plan).await
     }
 
-    async fn run(&self, mut state: SessionState, plan: LogicalPlan) -> Result<Answer> {
-        let usual = state.config().batch_size();
-        let rows = width::batch_rows(&plan, usual);
-        state.config_mut().options_mut().execution.batch_size = ConfigNonZeroUsize::try_new(rows)?;
-        let mut physical = state.create_physical_plan(&plan).await?;
-        statements::one_run::check(&physical)?;
-        if rows < usual {
-            physical = statements::window_batches::enlarge(physical, rows)?;
-        }
-        let task = Arc::new(TaskContext::from(&state));
+    async fn run(&self, state: SessionState, plan: LogicalPlan) -> Result<Answer> {
+        let (physical, task) = statements::plan::physical(state, &plan).await?;
         let stream = execute_stream(Arc::clone(&physical), task)?;
         *self.started.lock().unwrap_or_else(PoisonError::into_inner) =
             Some(Arc::downgrade(&physical));

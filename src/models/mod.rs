@@ -6,6 +6,7 @@ pub mod embedding;
 pub mod fitted_times;
 mod kept;
 mod options;
+pub mod ridge;
 pub mod rows;
 pub mod show;
 pub mod srm;
@@ -35,6 +36,7 @@ pub fn register_functions(context: &SessionContext, models: &Arc<Models>) {
     context.register_udf(embedding::udf::udf());
     context.register_udf(srm::srm_transform(Arc::clone(models)));
     context.register_udf(srm::srm_inverse(Arc::clone(models)));
+    context.register_udf(ridge::ridge_predict(Arc::clone(models)));
     for (name, function) in tables::all(models) {
         context.register_udtf(name, function);
     }
@@ -65,7 +67,7 @@ pub async fn create(session: &Session, create: CreateModel, text: &str) -> Resul
     if exists() && !create.or_replace {
         return plan_err!("model {name} exists; CREATE OR REPLACE MODEL replaces it");
     }
-    let rows = Rows::collect(session, create.query, srm::check).await?;
+    let rows = Rows::collect(session, create.query, plan.check()).await?;
     let work = Work {
         name: name.clone(),
         text: text.to_string(),
@@ -133,7 +135,9 @@ pub async fn import(session: &Session, import: ImportModel, text: &str) -> Resul
 /// `COPY MODEL name TO 'file.npz'`.
 pub async fn export(session: &Session, name: &str, file: &str) -> Result<Answer> {
     if !file.ends_with(".npz") {
-        return plan_err!("COPY MODEL {name} TO '{file}': a model is written as BrainIAK's file, named .npz");
+        return plan_err!(
+            "COPY MODEL {name} TO '{file}': a model is written as BrainIAK's file, named .npz"
+        );
     }
     let model = session.models().describe(name)?;
     let models = Arc::clone(session.models());
@@ -145,6 +149,7 @@ pub async fn export(session: &Session, name: &str, file: &str) -> Result<Answer>
 /// What a `CREATE MODEL` asks for.
 enum Plan {
     Srm(srm::Options),
+    Ridge(Box<ridge::Options>),
     /// More subjects for this model.
     Join(Box<Description>),
 }
@@ -153,10 +158,13 @@ impl Plan {
     fn of(session: &Session, create: &CreateModel) -> Result<Self> {
         let name = &create.name;
         match &create.source {
+            Source::Kind { using, options } if using == ridge::KIND => {
+                Ok(Self::Ridge(Box::new(ridge::Options::from_sql(options)?)))
+            }
             Source::Kind { using, options } => match srm::Kind::of(using) {
                 Some(kind) => Ok(Self::Srm(srm::Options::from_sql(kind, options)?)),
                 None => plan_err!(
-                    "CREATE MODEL {name}: there is no kind of model `{using}`; there are srm, detsrm, rsrm"
+                    "CREATE MODEL {name}: there is no kind of model `{using}`; there are srm, detsrm, rsrm, ridge"
                 ),
             },
             Source::Model(model) => {
@@ -170,6 +178,14 @@ impl Plan {
                     ),
                 }
             }
+        }
+    }
+
+    /// What it says about the columns of the query.
+    fn check(&self) -> rows::Check {
+        match self {
+            Self::Srm(_) | Self::Join(_) => srm::check,
+            Self::Ridge(_) => ridge::check,
         }
     }
 }
@@ -187,8 +203,7 @@ impl Work {
     /// Writes the model's files; gives a summary of it.
     fn fit(self, plan: Plan, mut rows: Rows) -> Result<String> {
         let new = rows.subjects.iter();
-        let (names, voxels): (Vec<_>, Vec<_>) =
-            new.map(|s| (s.name.clone(), s.widths[0])).unzip();
+        let (names, voxels): (Vec<_>, Vec<_>) = new.map(|s| (s.name.clone(), s.widths[0])).unzip();
         let trs = rows.subjects.first().map_or(0, |subject| subject.trs());
         let description = match plan {
             Plan::Srm(options) => {
@@ -207,6 +222,26 @@ impl Work {
                     query: self.text,
                     content_hash: String::new(),
                 }
+            }
+            Plan::Ridge(options) => {
+                let fitted = ridge::fit(&mut rows, *options, self.threads, &self.directory)?;
+                let summary = fitted.summary(&rows);
+                let description = Description {
+                    kind: ridge::KIND.to_string(),
+                    features: fitted.targets[0],
+                    options: serde_json::to_value(fitted.settings).map_err(external)?,
+                    trs,
+                    subjects: names,
+                    voxels: fitted.targets,
+                    history_of: String::new(),
+                    history: Vec::new(),
+                    input_schema: rows.input_schema(),
+                    name: self.name,
+                    query: self.text,
+                    content_hash: String::new(),
+                };
+                store::describe(&self.directory, description)?;
+                return Ok(summary);
             }
             Plan::Join(model) => {
                 srm::join(&mut rows, &self.models, &model, &self.directory)?;

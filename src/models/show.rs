@@ -7,11 +7,11 @@ use datafusion::common::{Result, plan_err};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
 
-use super::backend;
 use super::embedding::{self, Embedder};
 use super::srm::{Kind, Options};
 use super::store::{Description, Models};
 use super::vocoder;
+use super::{backend, ridge};
 
 struct Row {
     name: String,
@@ -69,6 +69,7 @@ pub fn show(models: &Models, context: &SessionContext) -> Result<LogicalPlan> {
 
 fn fitted(model: Description) -> Result<Row> {
     let options = match model.kind.as_str() {
+        ridge::KIND => model.options::<ridge::Settings>()?.options.to_string(),
         kind if Kind::of(kind).is_some() => model.options::<Options>()?.to_string(),
         kind => return plan_err!("model {}: there is no kind {kind}", model.name),
     };

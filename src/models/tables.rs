@@ -1,4 +1,5 @@
-//! Table functions over the models of one database: `model_history('m')`, `model_weights('m')`.
+//! Table functions over the models of one database: `model_history('m')`, `model_weights('m')`,
+//! `model_scores('m')`.
 
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use datafusion::common::{Result, ScalarValue, plan_err};
 use datafusion::datasource::MemTable;
 use datafusion::logical_expr::Expr;
 
+use super::ridge;
 use super::srm::ModelWeights;
 use super::store::{Description, Models};
 
@@ -31,6 +33,7 @@ pub fn all(models: &Arc<Models>) -> Vec<(&'static str, Arc<ModelTable>)> {
     vec![
         function("model_history", history),
         function("model_weights", ModelWeights::table),
+        function("model_scores", ridge::model_scores),
     ]
 }
 
@@ -74,7 +77,11 @@ fn history(_models: &Models, description: &Description) -> Result<Arc<dyn TableP
             Arc::new(Float64Array::from(values.clone())) as _,
             false,
         ),
-        ("change", Arc::new(Float64Array::from_iter(changes)) as _, true),
+        (
+            "change",
+            Arc::new(Float64Array::from_iter(changes)) as _,
+            true,
+        ),
     ])?;
     let table = MemTable::try_new(batch.schema(), vec![vec![batch]])?;
     Ok(Arc::new(table))

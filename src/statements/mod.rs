@@ -3,7 +3,8 @@
 //! [`parse`] is the one entrance of shell, library, files and server: DataFusion's
 //! parser with VoxQL's own statements around it. [`plan`] looks at the files that a
 //! statement names before DataFusion plans it, and [`computed`] the tables of its calls of
-//! [`design_matrix`], [`word_timing_report`] and [`judging`]. [`copy`] chooses how Parquet is written, [`copy_to`] where, and [`one_run`] refuses
+//! [`design_matrix`], [`encoding_scores`], [`judging`] and [`word_timing_report`]. [`copy`] chooses how Parquet is
+//! written, [`copy_to`] where, and [`one_run`] refuses
 //! plans that mix runs, and [`window_batches`] spares windows copies. `using` and `table_functions`
 //! mend what DataFusion makes of `JOIN … USING` and of several calls of one function.
 
@@ -11,6 +12,7 @@ pub mod computed;
 pub mod copy;
 pub mod copy_to;
 pub mod design_matrix;
+pub mod encoding_scores;
 pub mod judging;
 pub mod one_run;
 pub mod parse;

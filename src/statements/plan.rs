@@ -10,24 +10,42 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
+use datafusion::common::config::ConfigNonZeroUsize;
 use datafusion::common::{Result, TableReference, plan_err};
 use datafusion::datasource::provider_as_source;
-use datafusion::execution::SessionState;
+use datafusion::execution::{SessionState, TaskContext};
 use datafusion::logical_expr::planner::{
     RelationPlanner, RelationPlannerContext, RelationPlanning,
 };
 use datafusion::logical_expr::{DdlStatement, LogicalPlan};
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::parser::{CopyToSource, Statement as EngineStatement};
 use datafusion::sql::sqlparser::ast::{FunctionArg, ObjectName, TableFactor, Visit, Visitor};
 
 use voxql_udfs::named_arguments::complete;
 
-use super::computed;
 use super::table_functions::{TableFunctions, call_parts, scan_instead, scan_name};
 use super::using::qualify;
+use super::{computed, one_run, width, window_batches};
 use crate::asof::relation::AsofPlanner;
 use crate::asof::rewrite::nest;
 use crate::readers;
+
+/// How a plan is run: with batches as its widest rows need them, and refused where it mixes runs.
+pub async fn physical(
+    mut state: SessionState,
+    plan: &LogicalPlan,
+) -> Result<(Arc<dyn ExecutionPlan>, Arc<TaskContext>)> {
+    let usual = state.config().batch_size();
+    let rows = width::batch_rows(plan, usual);
+    state.config_mut().options_mut().execution.batch_size = ConfigNonZeroUsize::try_new(rows)?;
+    let mut physical = state.create_physical_plan(plan).await?;
+    one_run::check(&physical)?;
+    if rows < usual {
+        physical = window_batches::enlarge(physical, rows)?;
+    }
+    Ok((physical, Arc::new(TaskContext::from(&state))))
+}
 
 /// Plans one of DataFusion's statements.
 pub async fn plan(state: &SessionState, mut statement: EngineStatement) -> Result<LogicalPlan> {

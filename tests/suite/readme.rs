@@ -1,4 +1,4 @@
-//! Every SQL statement of README.md and docs/time.md runs.
+//! Every SQL statement of README.md, docs/time.md and docs/encoding.md runs.
 
 use voxql::session::{Session, Settings};
 
@@ -11,6 +11,12 @@ async fn every_statement_of_the_readme_runs() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_statement_about_time_runs() {
     let run = run(include_str!("../../docs/time.md"), "docs/time.md").await;
+    assert!(run > 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_statement_about_encoding_runs() {
+    let run = run(include_str!("../../docs/encoding.md"), "docs/encoding.md").await;
     assert!(run > 3);
 }
 

@@ -32,6 +32,9 @@ async fn every_function_is_documented() {
         .chain([
             "embed",
             "srm_transform",
+            "ridge_predict",
+            "model_scores",
+            "encoding_scores",
             "tr_grid",
             "design_matrix",
             "word_timing_report",

@@ -3,8 +3,8 @@
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::common::{DataFusionError, Result, ScalarValue, plan_err};
-use datafusion::dataframe::DataFrame;
 use datafusion::execution::{SendableRecordBatchStream, SessionState};
+use datafusion::physical_plan::execute_stream;
 use datafusion::sql::sqlparser::ast::{Expr, FunctionArg, FunctionArgExpr, Ident, Value};
 use futures::TryStreamExt;
 use voxql_udfs::args::Arguments;
@@ -145,11 +145,7 @@ pub async fn stream(
         _ => return no_query(call.function, name, expr),
     };
     let sql = format!("{}SELECT * FROM ({query}) AS {name}", call.with(query));
-    let started = match frame(state, &sql).await {
-        Ok(frame) => frame.execute_stream().await,
-        Err(error) => Err(error),
-    };
-    match started {
+    match start(state, &sql).await {
         Ok(stream) => Ok(Some(stream)),
         Err(error) => Err(in_query(error, call.function, name)),
     }
@@ -203,8 +199,8 @@ async fn constants(
         .map(|(name, expr)| format!("{expr} AS {name}"))
         .collect();
     let sql = format!("{}SELECT {}", call.with(&exprs), columns.join(", "));
-    let batches = match frame(state, &sql).await {
-        Ok(frame) => frame.collect().await,
+    let batches: Result<Vec<RecordBatch>> = match start(state, &sql).await {
+        Ok(stream) => stream.try_collect().await,
         Err(error) => Err(error),
     };
     let batches =
@@ -220,13 +216,14 @@ async fn constants(
     Ok(values)
 }
 
-/// Plans a query as any statement is, with readers and other calls inside.
-async fn frame(state: &SessionState, sql: &str) -> Result<DataFrame> {
+/// Plans and starts a query as any statement is, with readers and other calls inside.
+async fn start(state: &SessionState, sql: &str) -> Result<SendableRecordBatchStream> {
     let statement = statements::parse::parse(sql)?.pop();
     let Some(statements::Kind::Engine(statement)) = statement.map(|s| s.kind) else {
         return Err(DataFusionError::Internal(format!("not a query: {sql}")));
     };
     // Planning a query may come back here.
     let plan = Box::pin(statements::plan::plan(state, *statement)).await?;
-    Ok(DataFrame::new(state.clone(), plan))
+    let (physical, task) = statements::plan::physical(state.clone(), &plan).await?;
+    execute_stream(physical, task)
 }

@@ -27,7 +27,7 @@ use calls::Call;
 
 use super::judging::{bootstrap_isc, isc, isfc, permutation_isc, time_segment_matching};
 use super::table_functions::{scan_instead, scan_name};
-use super::{design_matrix, word_timing_report};
+use super::{design_matrix, encoding_scores, word_timing_report};
 
 /// A function of queries and constants that gives a table.
 #[derive(Debug)]
@@ -47,9 +47,10 @@ impl Function {
 }
 
 /// All of them.
-const FUNCTIONS: [&Function; 7] = [
+const FUNCTIONS: [&Function; 8] = [
     &bootstrap_isc::BOOTSTRAP_ISC,
     &design_matrix::DESIGN_MATRIX,
+    &encoding_scores::ENCODING_SCORES,
     &isc::ISC,
     &isfc::ISFC,
     &permutation_isc::PERMUTATION_ISC,
@@ -74,6 +75,7 @@ async fn table(state: &SessionState, call: &Call) -> Result<Arc<dyn TableProvide
     match call.function.name() {
         bootstrap_isc::FUNCTION => bootstrap_isc::table(state, call).await,
         design_matrix::FUNCTION => design_matrix::table(state, call).await,
+        encoding_scores::FUNCTION => encoding_scores::table(state, call).await,
         isc::FUNCTION => isc::table(state, call).await,
         isfc::FUNCTION => isfc::table(state, call).await,
         permutation_isc::FUNCTION => permutation_isc::table(state, call).await,

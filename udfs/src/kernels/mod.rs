@@ -16,6 +16,7 @@ pub mod orthogonal;
 pub mod overlap;
 pub mod regressor;
 pub mod resample;
+pub mod ridge;
 pub mod signal;
 pub mod srm;
 pub mod time_segments;
