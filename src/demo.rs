@@ -140,8 +140,8 @@ impl Demo {
     async fn show_correlation(&self) -> Result<()> {
         say(
             "\nHow alike the four respond: inter-subject correlation on the 32 TRs that the shared \
-             response\nmodel did not see, of voxels at the same place, and of the model's features \
-             (sql/held_out_isc.sql):",
+             response\nmodel did not see, of voxels at the same place, and of the model's features; and how \
+             often five\nTRs of one subject are found among the others' (sql/held_out_isc.sql):",
         )?;
         self.show(&self.paths.fill_in(CORRELATE)).await
     }

@@ -10,7 +10,9 @@ use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::row::{OwnedRow, RowConverter, SortField};
 use datafusion::common::Result;
-use datafusion::execution::SessionState;
+use datafusion::execution::{SendableRecordBatchStream, SessionState};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use futures::{TryStreamExt, stream};
 use voxql_udfs::vectors::MODEL_METADATA;
 
 use super::rows::Times;
@@ -38,9 +40,35 @@ pub fn read(models: &Models, description: &Description) -> Result<Option<RecordB
     }
 }
 
+/// Passes the rows on that `function` judges, and warns at their end if a model that made one of
+/// their columns was fitted on some of them.
+pub fn watch(
+    state: &SessionState,
+    function: &'static str,
+    rows: SendableRecordBatchStream,
+) -> Result<SendableRecordBatchStream> {
+    let schema = rows.schema();
+    let Some(overlap) = Overlap::of(state, &schema)? else {
+        return Ok(rows);
+    };
+    let watched = stream::try_unfold((rows, overlap), move |(mut rows, mut overlap)| async move {
+        match rows.try_next().await? {
+            Some(batch) => {
+                overlap.count(&batch)?;
+                Ok(Some((batch, (rows, overlap))))
+            }
+            None => {
+                overlap.warn(function);
+                Ok(None)
+            }
+        }
+    });
+    Ok(Box::pin(RecordBatchStreamAdapter::new(schema, watched)))
+}
+
 /// Counts the rows that a function judges and that a model, which made one of their columns, was
 /// fitted on.
-pub struct Overlap {
+struct Overlap {
     model: Description,
     /// The columns that say the time, in the rows that are judged.
     time: Vec<usize>,
@@ -55,7 +83,7 @@ pub struct Overlap {
 impl Overlap {
     /// For rows of this schema; None where no column comes from a fitted model, or where the rows
     /// do not have the times of its fit.
-    pub fn of(state: &SessionState, schema: &SchemaRef) -> Result<Option<Self>> {
+    fn of(state: &SessionState, schema: &SchemaRef) -> Result<Option<Self>> {
         let Some(models) = state.config().get_extension::<Models>() else {
             return Ok(None);
         };
@@ -94,7 +122,7 @@ impl Overlap {
     }
 
     /// Counts the rows of a batch.
-    pub fn count(&mut self, batch: &RecordBatch) -> Result<()> {
+    fn count(&mut self, batch: &RecordBatch) -> Result<()> {
         let columns = self.time.iter().zip(&self.types);
         let columns: Vec<ArrayRef> = columns
             .map(|(&at, data_type)| cast(batch.column(at), data_type))
@@ -117,7 +145,7 @@ impl Overlap {
     }
 
     /// Warns, if there is reason to.
-    pub fn warn(&self, function: &str) {
+    fn warn(&self, function: &str) {
         if self.in_fit > 0 {
             log::warn!(
                 "{function}: {} of {} rows are TRs that the model {} was fitted on, so the result is too good; \

@@ -16,7 +16,7 @@ use datafusion::common::{Result, exec_err, plan_err};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::memory_pool::MemoryReservation;
 use futures::TryStreamExt;
-use voxql_udfs::vectors::{MODEL_METADATA, Vectors, element_type};
+use voxql_udfs::vectors::{Vectors, element_type};
 
 use super::computed::keys::RUN_KEYS;
 
@@ -99,8 +99,6 @@ pub struct SubjectRows<T: Float> {
     /// The times that all subjects have, in order: a column for each that says the time, those
     /// that tell runs apart first.
     pub times: RecordBatch,
-    /// The model that made the vectors, if one did.
-    pub model: Option<String>,
     batches: Vec<Vectors<T>>,
     /// Per subject and time: batch and row.
     places: Vec<Vec<(usize, usize)>>,
@@ -257,12 +255,10 @@ impl<T: Float> Gathering<T> {
         let times = self.converter.convert_rows(rows)?;
         let schema = Arc::new(Schema::new(self.columns.time_fields()));
         let width = self.width.unwrap_or(0);
-        let model = self.columns.vector().metadata().get(MODEL_METADATA);
         Ok(SubjectRows {
             names: subjects.keys().cloned().collect(),
             width,
             times: RecordBatch::try_new(schema, times)?,
-            model: model.cloned(),
             batches: self.batches,
             places: subjects
                 .into_values()
@@ -347,19 +343,6 @@ mod tests {
             assert_eq!(series[2], [1.0, 2.0]);
             assert!(series[1].iter().chain(series[3]).all(|x| x.is_nan()));
         }
-        assert_eq!(rows.model, None);
-    }
-
-    /// The model that made a vector is known, through a subquery too.
-    #[tokio::test]
-    async fn the_model_is_remembered() {
-        let rows = gather(
-            "SELECT * FROM (SELECT 'a' AS subject, 1 AS tr, embed('x', model => 'hashing') AS v)",
-            1 << 20,
-        )
-        .await
-        .unwrap();
-        assert_eq!(rows.model.as_deref(), Some("hashing"));
     }
 
     #[tokio::test]

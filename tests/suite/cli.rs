@@ -203,6 +203,55 @@ fn few_samples_of_a_response_are_a_warning() {
     }
 }
 
+/// A model that is judged on what it was fitted on is warned about, whoever judges it.
+#[test]
+fn judging_a_model_on_its_own_rows_is_a_warning() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = dir.path().join("study");
+    let run = |sql: &str| {
+        let output = voxql().args(["--db"]).arg(&db).args(["-c", sql]).output();
+        let output = output.unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{text}");
+        let warnings = text.lines().filter(|line| line.starts_with("warning: "));
+        warnings.map(str::to_string).collect::<Vec<_>>()
+    };
+    run("CREATE TABLE bold AS
+             SELECT 's' || s AS subject, r AS run, t AS tr,
+                    array_agg(sin(r + t * 0.9) * sin(v * s) + cos(t * t * 0.11) * cos(v + s) ORDER BY v) AS bold
+             FROM generate_series(1, 3) AS a(s), generate_series(1, 2) AS b(r), generate_series(0, 29) AS c(t),
+                  generate_series(1, 5) AS d(v)
+             GROUP BY s, r, t;
+         CREATE MODEL m USING srm OPTIONS (features 2) AS SELECT subject, run, tr, bold FROM bold WHERE run = 1;
+         CREATE MODEL e USING ridge OPTIONS (alphas '1') AS
+             SELECT subject, run, tr, [sin(tr)] AS x, bold FROM bold WHERE run = 1");
+    let shared = "SELECT subject, run, tr, srm_transform(bold, subject, model => 'm') AS shared FROM bold";
+    let predicted = "SELECT subject, run, tr, bold, ridge_predict([sin(tr)], model => 'e', subject => subject) AS p FROM bold";
+    for (call, model) in [
+        (format!("isc(({shared}))"), "m"),
+        (format!("isfc(({shared}))"), "m"),
+        (format!("time_segment_matching(({shared}))"), "m"),
+        (format!("encoding_scores(({predicted}))"), "e"),
+    ] {
+        let rows = |condition: &str| {
+            let judged = call.replace("FROM bold", &format!("FROM bold WHERE {condition}"));
+            run(&format!("SELECT count(*) FROM {judged}"))
+        };
+        let function = call.split('(').next().unwrap();
+        assert_eq!(
+            rows("run IN (1, 2)"),
+            [format!(
+                "warning: {function}: 90 of 180 rows are TRs that the model {model} was fitted on, so the result is too \
+                 good; fit on some runs and judge on others (docs/splits.md)"
+            )]
+        );
+        assert!(rows("run = 2").is_empty(), "{call}");
+    }
+    // Voxels themselves were made by no model.
+    let voxels = "SELECT count(*) FROM isc((SELECT subject, run, tr, bold FROM bold))";
+    assert!(run(voxels).is_empty());
+}
+
 #[test]
 fn commands_and_files_mix_in_order() {
     let dir = tempfile::tempdir().unwrap();

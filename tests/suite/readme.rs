@@ -1,4 +1,4 @@
-//! Every SQL statement of README.md, docs/time.md and docs/encoding.md runs.
+//! Every SQL statement of README.md and of the pages of docs/ about one subject runs.
 
 use voxql::session::{Session, Settings};
 
@@ -17,6 +17,12 @@ async fn every_statement_about_time_runs() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_statement_about_encoding_runs() {
     let run = run(include_str!("../../docs/encoding.md"), "docs/encoding.md").await;
+    assert!(run > 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_statement_about_splits_runs() {
+    let run = run(include_str!("../../docs/splits.md"), "docs/splits.md").await;
     assert!(run > 3);
 }
 

@@ -21,7 +21,7 @@ use super::computed::Function;
 use super::computed::arguments::stream;
 use super::computed::calls::Call;
 use super::computed::held::Held;
-use crate::models::fitted_times::Overlap;
+use crate::models::fitted_times::watch;
 use sums::Sums;
 
 /// The function's name in SQL.
@@ -43,7 +43,7 @@ pub const ENCODING_SCORES: Function = Function {
 /// # Errors
 /// Name the column or the row, and what to do.
 pub async fn table(state: &SessionState, call: &Call) -> Result<Arc<dyn TableProvider>> {
-    let Some(mut rows) = stream(state, call, "rows").await? else {
+    let Some(rows) = stream(state, call, "rows").await? else {
         return plan_err!(
             "{FUNCTION} needs measured and predicted vectors, a query in parentheses: {}",
             ENCODING_SCORES.example
@@ -51,16 +51,10 @@ pub async fn table(state: &SessionState, call: &Call) -> Result<Arc<dyn TablePro
     };
     let columns = Columns::find(&rows.schema())?;
     let memory = MemoryConsumer::new(FUNCTION).register(&state.runtime_env().memory_pool);
-    let mut overlap = Overlap::of(state, &rows.schema())?;
+    let mut rows = watch(state, FUNCTION, rows)?;
     let mut subjects = BTreeMap::new();
     while let Some(batch) = rows.try_next().await? {
-        if let Some(overlap) = &mut overlap {
-            overlap.count(&batch)?;
-        }
         columns.add(&batch, &mut subjects, &memory)?;
-    }
-    if let Some(overlap) = &overlap {
-        overlap.warn(FUNCTION);
     }
     let batch = columns.answer(&subjects)?;
     memory.try_grow(batch.get_array_memory_size())?;

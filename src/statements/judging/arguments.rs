@@ -8,6 +8,7 @@ use voxql_udfs::args::Arguments;
 use voxql_udfs::kernels::isc::permutation::Side;
 use voxql_udfs::kernels::isc::{Missing, Summary};
 
+use crate::models::fitted_times::watch;
 use crate::statements::computed::arguments::stream;
 use crate::statements::computed::calls::Call;
 
@@ -21,14 +22,14 @@ pub fn memory(state: &SessionState, function: &str) -> MemoryReservation {
     MemoryConsumer::new(function).register(&state.runtime_env().memory_pool)
 }
 
-/// Starts a query that must be given.
+/// Starts a query that must be given. A model that is judged on what it was fitted on is warned about.
 pub async fn rows(
     state: &SessionState,
     call: &Call,
     name: &str,
 ) -> Result<SendableRecordBatchStream> {
     match stream(state, call, name).await? {
-        Some(rows) => Ok(rows),
+        Some(rows) => watch(state, call.function.name(), rows),
         None => plan_err!(
             "{} needs {name}, a query in parentheses: {}",
             call.function.name(),
