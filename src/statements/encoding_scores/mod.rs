@@ -18,7 +18,7 @@ use voxql_udfs::args::{Kind, Parameters};
 use voxql_udfs::vectors::{Vectors, element_type};
 
 use super::computed::Function;
-use super::computed::arguments::stream;
+use super::computed::arguments::{in_query, stream};
 use super::computed::calls::Call;
 use super::computed::held::Held;
 use crate::models::fitted_times::watch;
@@ -53,7 +53,8 @@ pub async fn table(state: &SessionState, call: &Call) -> Result<Arc<dyn TablePro
     let memory = MemoryConsumer::new(FUNCTION).register(&state.runtime_env().memory_pool);
     let mut rows = watch(state, FUNCTION, rows)?;
     let mut subjects = BTreeMap::new();
-    while let Some(batch) = rows.try_next().await? {
+    let failed = |error| in_query(error, &ENCODING_SCORES, "rows");
+    while let Some(batch) = rows.try_next().await.map_err(failed)? {
         columns.add(&batch, &mut subjects, &memory)?;
     }
     let batch = columns.answer(&subjects)?;
