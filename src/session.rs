@@ -117,7 +117,10 @@ impl Session {
         let models = Arc::new(Models::new(Arc::clone(&database)));
         models::register_functions(&context, &models);
         let state = context.state_ref();
-        state.write().config_mut().set_extension(Arc::clone(&models));
+        state
+            .write()
+            .config_mut()
+            .set_extension(Arc::clone(&models));
         Ok(Self {
             context,
             database,

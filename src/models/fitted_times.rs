@@ -103,7 +103,11 @@ impl Overlap {
         let Ok(time) = places.collect::<Result<Vec<_>, _>>() else {
             return Ok(None);
         };
-        let types: Vec<_> = names.fields().iter().map(|f| f.data_type().clone()).collect();
+        let types: Vec<_> = names
+            .fields()
+            .iter()
+            .map(|f| f.data_type().clone())
+            .collect();
         let fields = types.iter().cloned().map(SortField::new).collect();
         let converter = RowConverter::new(fields)?;
         let fitted = converter.convert_columns(times.columns())?;

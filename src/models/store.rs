@@ -13,8 +13,8 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::{ArrayRef, Float64Array, Int64Array, ListArray, RecordBatch, StringArray};
 use arrow::array::AsArray;
+use arrow::array::{ArrayRef, Float64Array, Int64Array, ListArray, RecordBatch, StringArray};
 use arrow::datatypes::{Float64Type, Int64Type, SchemaRef};
 use datafusion::common::{DataFusionError, Result, exec_err, plan_err};
 use parquet::arrow::ArrowWriter;

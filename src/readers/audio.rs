@@ -147,9 +147,8 @@ impl Format for Audio {
         }
         // With it batches are no larger than they should be: rows are as long as sounds are.
         let longest = options.float("chunk_duration").unwrap_or_default() * f64::from(highest);
-        let samples = Field::new("samples", vector_type(None), false).with_metadata(
-            [(MAX_LENGTH_KEY.to_owned(), longest.ceil().to_string())].into(),
-        );
+        let samples = Field::new("samples", vector_type(None), false)
+            .with_metadata([(MAX_LENGTH_KEY.to_owned(), longest.ceil().to_string())].into());
         let schema = Schema::new(vec![
             Field::new("time", DataType::Float64, false),
             Field::new("duration", DataType::Float64, false),

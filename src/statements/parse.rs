@@ -222,7 +222,8 @@ impl<'a> Parser<'a> {
             return Ok(Source::Model(self.name()?));
         }
         if !self.inner.parser.parse_keyword(Keyword::USING) {
-            return self.expected("USING and the kind of model, as in USING srm, or FROM MODEL name");
+            return self
+                .expected("USING and the kind of model, as in USING srm, or FROM MODEL name");
         }
         let using = self.name()?.to_lowercase();
         let options = self.model_options()?;

@@ -225,7 +225,8 @@ fn judging_a_model_on_its_own_rows_is_a_warning() {
          CREATE MODEL m USING srm OPTIONS (features 2) AS SELECT subject, run, tr, bold FROM bold WHERE run = 1;
          CREATE MODEL e USING ridge OPTIONS (alphas '1') AS
              SELECT subject, run, tr, [sin(tr)] AS x, bold FROM bold WHERE run = 1");
-    let shared = "SELECT subject, run, tr, srm_transform(bold, subject, model => 'm') AS shared FROM bold";
+    let shared =
+        "SELECT subject, run, tr, srm_transform(bold, subject, model => 'm') AS shared FROM bold";
     let predicted = "SELECT subject, run, tr, bold, ridge_predict([sin(tr)], model => 'e', subject => subject) AS p FROM bold";
     for (call, model) in [
         (format!("isc(({shared}))"), "m"),

@@ -73,7 +73,10 @@ impl Columns {
 
     /// A row's time as people write it: `run = 1, tr = 17`.
     pub fn label(&self, batch: &RecordBatch, row: usize) -> Result<String> {
-        let names = self.time.iter().map(|&i| batch.schema().field(i).name().clone());
+        let names = self
+            .time
+            .iter()
+            .map(|&i| batch.schema().field(i).name().clone());
         label(&names.collect::<Vec<_>>(), &self.times(batch), row)
     }
 }

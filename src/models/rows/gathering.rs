@@ -79,8 +79,7 @@ impl Gathering {
                 None => self.subjects.entry(name.to_string()).or_default(),
             };
             let offset = self.written;
-            for (column, (vector, values)) in
-                self.columns.vectors.iter().zip(&vectors).enumerate()
+            for (column, (vector, values)) in self.columns.vectors.iter().zip(&vectors).enumerate()
             {
                 let whose = || whose(batch, vector, name);
                 let width = match values.check(i) {
@@ -231,7 +230,10 @@ fn check<T: Copy + Into<f64>>(row: Option<&[T]>) -> Result<usize, Problem> {
         return Ok(row.len());
     }
     let values = row.iter().map(|v| (*v).into());
-    match values.enumerate().find(|(_, v): &(usize, f64)| !v.is_finite()) {
+    match values
+        .enumerate()
+        .find(|(_, v): &(usize, f64)| !v.is_finite())
+    {
         Some((i, value)) => Err(Problem::NotFinite(i, value)),
         None => Ok(row.len()),
     }

@@ -17,7 +17,12 @@ use crate::models::rows::{Reader, Rows};
 ///
 /// # Errors
 /// Subjects of other times; what the kernels refuse; and files.
-pub fn fit(rows: &mut Rows, options: Options, threads: usize, directory: &Path) -> Result<Vec<f64>> {
+pub fn fit(
+    rows: &mut Rows,
+    options: Options,
+    threads: usize,
+    directory: &Path,
+) -> Result<Vec<f64>> {
     rows.check_same_times()?;
     let Some(trs) = rows.subjects.first().map(|subject| subject.trs()) else {
         return exec_err!("CREATE MODEL: the query gave no rows");
@@ -154,9 +159,8 @@ impl Maps<'_> {
         let subjects: Vec<usize> = (0..self.data.subjects.len()).collect();
         for some in subjects.chunks(self.data.threads.max(1)) {
             let maps: Vec<_> = std::thread::scope(|scope| {
-                let map = |i: usize| {
-                    fitted_map(self.data, i, self.s, &self.polar[i], &self.mean[i])
-                };
+                let map =
+                    |i: usize| fitted_map(self.data, i, self.s, &self.polar[i], &self.mean[i]);
                 let running = some.iter().map(|&i| scope.spawn(move || map(i)));
                 let running: Vec<_> = running.collect();
                 let done = running.into_iter().map(|thread| match thread.join() {

@@ -300,9 +300,7 @@ fn forward(subject: &SubjectMap, mut x: Mat<f64>, options: Options) -> Mat<f64> 
     }
     match options.kind {
         Kind::Srm | Kind::Detsrm => transform(subject.w(), x.as_ref()),
-        Kind::Rsrm => {
-            robust::transform(subject.w(), x.as_ref(), options.gamma, options.iterations)
-        }
+        Kind::Rsrm => robust::transform(subject.w(), x.as_ref(), options.gamma, options.iterations),
     }
 }
 

@@ -19,15 +19,14 @@ use crate::models::store::{Description, Models};
 ///
 /// # Errors
 /// A subject that the model has already, other times, fewer voxels than features.
-pub fn join(
-    rows: &mut Rows,
-    models: &Models,
-    model: &Description,
-    directory: &Path,
-) -> Result<()> {
+pub fn join(rows: &mut Rows, models: &Models, model: &Description, directory: &Path) -> Result<()> {
     let options: Options = model.options()?;
     let known = subjects(models, model)?;
-    if let Some(twice) = rows.subjects.iter().find(|s| model.subjects.contains(&s.name)) {
+    if let Some(twice) = rows
+        .subjects
+        .iter()
+        .find(|s| model.subjects.contains(&s.name))
+    {
         return plan_err!(
             "CREATE MODEL: subject {} is in the model {} already; select the new subjects only",
             twice.name,
@@ -39,7 +38,11 @@ pub fn join(
         return exec_err!("CREATE MODEL: the query gave no rows");
     };
     let times = fitted(models, model, &first.times)?;
-    times.check_same(&format!("the model {}", model.name), &first.title(), &first.times)?;
+    times.check_same(
+        &format!("the model {}", model.name),
+        &first.title(),
+        &first.times,
+    )?;
 
     let trs = first.trs();
     let size = Reader::usual_panel(trs);
@@ -72,9 +75,7 @@ pub fn join(
     for (i, subject) in rows.subjects.iter().enumerate() {
         let map = match options.kind {
             Kind::Srm | Kind::Detsrm => new_map(&data, i, s, centring),
-            Kind::Rsrm => {
-                robust::new_map(&data, i, s, options.gamma, options.iterations, centring)
-            }
+            Kind::Rsrm => robust::new_map(&data, i, s, options.gamma, options.iterations, centring),
         };
         let (w, mean) = map.map_err(refused)?;
         writer.write(subject_map(&subject.name, &w, mean, None))?;

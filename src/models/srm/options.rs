@@ -138,7 +138,10 @@ impl fmt::Display for Options {
             demean,
             ..
         } = self;
-        write!(f, "features {features}, iterations {iterations}, seed {seed}, demean {demean}")?;
+        write!(
+            f,
+            "features {features}, iterations {iterations}, seed {seed}, demean {demean}"
+        )?;
         if self.tolerance > 0.0 {
             write!(f, ", tolerance {}", self.tolerance)?;
         }

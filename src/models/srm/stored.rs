@@ -10,7 +10,9 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, Float64Array, Int64Array, ListArray, RecordBatch, StringArray};
+use arrow::array::{
+    Array, ArrayRef, Float64Array, Int64Array, ListArray, RecordBatch, StringArray,
+};
 use arrow::datatypes::{DataType, Field, Float64Type, Schema, SchemaRef};
 use datafusion::common::Result;
 use faer::{Mat, MatRef};
@@ -72,7 +74,10 @@ fn subject(columns: &Columns, i: usize, path: &Path) -> Result<SubjectMap> {
     let (voxels, weights) = (subject.voxels, subject.weights.len());
     match voxels > 0 && weights.is_multiple_of(voxels) && subject.mean.len() == voxels {
         true => Ok(subject),
-        false => Err(store::damaged(path, "weights and means are not of one size")),
+        false => Err(store::damaged(
+            path,
+            "weights and means are not of one size",
+        )),
     }
 }
 
@@ -95,7 +100,10 @@ fn rows_of(path: &Path, column: &str, width: usize) -> Result<Mat<f64>> {
         for i in 0..columns.batch.num_rows() {
             let row = columns.list(column, i)?;
             if row.len() != width {
-                return Err(store::damaged(path, format!("a row has {} numbers", row.len())));
+                return Err(store::damaged(
+                    path,
+                    format!("a row has {} numbers", row.len()),
+                ));
             }
             values.extend(row);
         }

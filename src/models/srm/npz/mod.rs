@@ -93,7 +93,12 @@ pub fn export(models: &Models, model: &Description, target: &Path) -> Result<()>
 struct Npz<'a>(Archive<BufWriter<&'a File>>);
 
 impl Npz<'_> {
-    fn add<T: Number>(&mut self, name: &str, shape: Vec<usize>, values: Vec<T>) -> Result<(), String> {
+    fn add<T: Number>(
+        &mut self,
+        name: &str,
+        shape: Vec<usize>,
+        values: Vec<T>,
+    ) -> Result<(), String> {
         let array = npy::write(&Array { shape, values });
         self.0.add(&format!("{name}.npy"), &array)
     }
@@ -134,12 +139,26 @@ pub fn import(source: &Path, names: Option<Vec<String>>, directory: &Path) -> Re
     let rho2 = member::<f64>(&mut file, "rho2_").map_err(damaged)?;
     let kwargs = member::<i64>(&mut file, "kwargs").map_err(damaged)?;
 
-    let shapes = [&w.shape, &s.shape, &sigma.shape, &mu.shape, &rho2.shape, &kwargs.shape];
+    let shapes = [
+        &w.shape,
+        &s.shape,
+        &sigma.shape,
+        &mu.shape,
+        &rho2.shape,
+        &kwargs.shape,
+    ];
     let &[n, voxels, k] = w.shape.as_slice() else {
         return Err(damaged(format!("w_ has the shape {:?}", w.shape)));
     };
     let trs = s.shape.get(1).copied().unwrap_or(0);
-    let wanted = [vec![n, voxels, k], vec![k, trs], vec![k, k], vec![n, voxels], vec![n], vec![3]];
+    let wanted = [
+        vec![n, voxels, k],
+        vec![k, trs],
+        vec![k, k],
+        vec![n, voxels],
+        vec![n],
+        vec![3],
+    ];
     if shapes.into_iter().ne(&wanted) || [voxels, k, trs].contains(&0) {
         return Err(damaged(format!(
             "the shapes of w_, s_, sigma_s_, mu_, rho2_ and kwargs do not fit each other: {shapes:?}"
@@ -150,7 +169,8 @@ pub fn import(source: &Path, names: Option<Vec<String>>, directory: &Path) -> Re
         return Err(damaged("it holds NaN or infinite values".to_string()));
     }
     let numbers = &kwargs.values;
-    let (Ok(iterations), Ok(seed)) = (usize::try_from(numbers[1]), u32::try_from(numbers[2])) else {
+    let (Ok(iterations), Ok(seed)) = (usize::try_from(numbers[1]), u32::try_from(numbers[2]))
+    else {
         return Err(damaged(format!("kwargs are {numbers:?}")));
     };
     let names = names.unwrap_or_else(|| (0..n).map(|i| i.to_string()).collect());

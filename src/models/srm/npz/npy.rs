@@ -72,7 +72,9 @@ pub fn write<T: Number>(array: &Array<T>) -> Vec<u8> {
 /// Another type, another order, a file that is cut off.
 pub fn read<T: Number>(file: &[u8]) -> Result<Array<T>, String> {
     let header_length = match file.get(..10) {
-        Some(start) if start.starts_with(MAGIC) => u16::from_le_bytes([start[8], start[9]]) as usize,
+        Some(start) if start.starts_with(MAGIC) => {
+            u16::from_le_bytes([start[8], start[9]]) as usize
+        }
         _ => return Err("it is not a NumPy array of version 1".to_string()),
     };
     let header = file.get(10..10 + header_length).map(std::str::from_utf8);
@@ -91,7 +93,9 @@ pub fn read<T: Number>(file: &[u8]) -> Result<Array<T>, String> {
     let numbers = numbers.map(str::trim).filter(|number| !number.is_empty());
     let shape = numbers.map(str::parse).collect::<Result<Vec<usize>, _>>();
     let shape = shape.map_err(|error| format!("its shape cannot be read: {error}"))?;
-    let count = shape.iter().try_fold(8usize, |size, n| size.checked_mul(*n));
+    let count = shape
+        .iter()
+        .try_fold(8usize, |size, n| size.checked_mul(*n));
     let (bytes, rest) = file[10 + header_length..].as_chunks();
     match count == Some(8 * bytes.len()) && rest.is_empty() {
         true => Ok(Array {
@@ -105,7 +109,9 @@ pub fn read<T: Number>(file: &[u8]) -> Result<Array<T>, String> {
 /// What a key of the header's dictionary has, as it is written.
 fn value_of<'a>(header: &'a str, key: &str) -> Result<&'a str, String> {
     let missing = || format!("its header has no {key}");
-    let (_, after) = header.split_once(&format!("'{key}':")).ok_or_else(missing)?;
+    let (_, after) = header
+        .split_once(&format!("'{key}':"))
+        .ok_or_else(missing)?;
     let after = after.trim_start();
     let end = match after.starts_with('(') {
         true => after.find(')').map(|at| at + 1),

@@ -200,7 +200,9 @@ fn bytes(archive: &mut (impl Read + Seek), offset: u64, length: u64) -> Result<V
 /// A little-endian number of `size` bytes.
 fn number(bytes: &[u8], at: usize, size: usize) -> u64 {
     let part = bytes.get(at..at + size).unwrap_or_default();
-    part.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte))
+    part.iter()
+        .rev()
+        .fold(0, |sum, byte| sum << 8 | u64::from(*byte))
 }
 
 #[cfg(test)]

@@ -59,8 +59,9 @@ pub fn fit(
 /// `|x − W S|² = |x|² − 2 tr(Wᵀx Sᵀ) + |S|²`, as W is orthonormal.
 fn objective(subjects: &[Moments], responses: &[Mat<f64>], s: MatRef<'_, f64>) -> f64 {
     let power = s.squared_norm_l2();
-    let errors = subjects.iter().zip(responses).map(|(x, response)| {
-        x.squares - 2.0 * sum_of_products(response.as_ref(), s) + power
-    });
+    let errors = subjects
+        .iter()
+        .zip(responses)
+        .map(|(x, response)| x.squares - 2.0 * sum_of_products(response.as_ref(), s) + power);
     0.5 * errors.sum::<f64>() / s.ncols() as f64
 }

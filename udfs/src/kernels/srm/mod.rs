@@ -62,7 +62,10 @@ fn centre(panel: MatMut<'_, f64>) -> Vec<f64> {
     let mut means = vec![0.0; panel.nrows()];
     for t in 0..panel.ncols() {
         let column = panel.as_ref().col(t);
-        means.iter_mut().zip(column.iter()).for_each(|(m, x)| *m += x);
+        means
+            .iter_mut()
+            .zip(column.iter())
+            .for_each(|(m, x)| *m += x);
     }
     let trs = panel.ncols() as f64;
     means.iter_mut().for_each(|m| *m /= trs);

@@ -4,8 +4,8 @@
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatRef, Par, Side};
 
-use super::moments::{Factor, Moments};
 use super::PERTURBATION;
+use super::moments::{Factor, Moments};
 
 /// The smallest ratio of the eigenvalues of `AᵀA` at which the map is computed from them.
 /// Squaring loses half the digits: with this ratio eight are left.
@@ -76,7 +76,10 @@ pub(super) fn from_moments(moments: &Moments, s: MatRef<'_, f64>) -> Result<Opti
 
 /// The step from the triangular factor of the data.
 pub(super) fn from_factor(name: &str, factor: &Factor, s: MatRef<'_, f64>) -> Result<Step, String> {
-    let svd = factor.perturbed(s).thin_svd().map_err(|_| not_converged(name))?;
+    let svd = factor
+        .perturbed(s)
+        .thin_svd()
+        .map_err(|_| not_converged(name))?;
     let response = svd.V() * (svd.U().transpose() * factor.data(s.ncols()));
     Ok(Step {
         polar: Polar::Svd,

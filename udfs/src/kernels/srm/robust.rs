@@ -101,7 +101,12 @@ pub fn individual(
 
 /// Takes a subject's data (voxels × any number of TRs) into the shared space, as BrainIAK's
 /// `transform`: its own response and the shared one in turns, from none of its own.
-pub fn transform(w: MatRef<'_, f64>, x: MatRef<'_, f64>, gamma: f64, iterations: usize) -> Mat<f64> {
+pub fn transform(
+    w: MatRef<'_, f64>,
+    x: MatRef<'_, f64>,
+    gamma: f64,
+    iterations: usize,
+) -> Mat<f64> {
     let mut r = w.transpose() * x;
     for _ in 1..iterations {
         let e = individual(x, w, r.as_ref(), gamma);
@@ -238,7 +243,14 @@ impl Problem<'_> {
         self.read(i, |first, x| {
             let w = w.subrows(first, x.nrows());
             let shared = x - individual(x, w, r, self.gamma);
-            matmul(&mut response, Accum::Add, w.transpose(), &shared, 1.0, Par::Seq);
+            matmul(
+                &mut response,
+                Accum::Add,
+                w.transpose(),
+                &shared,
+                1.0,
+                Par::Seq,
+            );
         })?;
         Ok(response)
     }
@@ -260,7 +272,13 @@ impl Problem<'_> {
     }
 
     /// `½ |x − W R − E|² + gamma |E|₁` of a panel.
-    fn of_panel(&self, x: MatRef<'_, f64>, w: MatRef<'_, f64>, r: MatRef<'_, f64>, e: &Mat<f64>) -> f64 {
+    fn of_panel(
+        &self,
+        x: MatRef<'_, f64>,
+        w: MatRef<'_, f64>,
+        r: MatRef<'_, f64>,
+        e: &Mat<f64>,
+    ) -> f64 {
         let mut rest = x - e;
         matmul(&mut rest, Accum::Add, w, r, -1.0, Par::Seq);
         0.5 * rest.squared_norm_l2() + self.gamma * e.norm_l1()

@@ -66,11 +66,7 @@ impl Start {
         if self.top.nrows() == self.voxels {
             // faer's reflectors have LAPACK's signs.
             let qr = self.top.qr();
-            solve_lower_triangular_in_place(
-                qr.thin_R().transpose(),
-                response.as_mut(),
-                Par::Seq,
-            );
+            solve_lower_triangular_in_place(qr.thin_R().transpose(), response.as_mut(), Par::Seq);
             return Ok((response, self.random));
         }
         let Ok(cholesky) = self.gram.llt(Side::Lower) else {
@@ -148,7 +144,10 @@ mod tests {
                 }
                 let (response, _) = start.finish().unwrap();
                 let difference = (response - by_qr(shape, features, seed, &x)).norm_max();
-                assert!(difference < 1e-10, "{voxels} {features} {seed} {difference}");
+                assert!(
+                    difference < 1e-10,
+                    "{voxels} {features} {seed} {difference}"
+                );
             }
         }
     }

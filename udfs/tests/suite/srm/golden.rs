@@ -110,7 +110,11 @@ fn detsrm_equals_brainiak() {
                 deterministic::fit(data, features, Centring::None, seed, given.stop).unwrap();
             assert_matrix(&golden, &model.s, &want["s"], case);
             let objective = [want["objective"].as_f64().unwrap()];
-            common::assert_close(&model.objective[given.stop.iterations - 1..], &objective, case);
+            common::assert_close(
+                &model.objective[given.stop.iterations - 1..],
+                &objective,
+                case,
+            );
             let s = model.before.as_ref();
             let w: Vec<_> = (0..x.len())
                 .map(|i| fitted_map(data, i, s, &model.polar[i], &model.mean[i]).unwrap())
@@ -194,7 +198,10 @@ fn errors() {
     let one = error(&[data(20, 15)], 3);
     assert!(one.contains("at least two subjects, there is 1"), "{one}");
     let few = error(&[data(20, 15), data(20, 15)], 16);
-    assert!(few.contains("16 features are more than the 15 TRs"), "{few}");
+    assert!(
+        few.contains("16 features are more than the 15 TRs"),
+        "{few}"
+    );
     let different = error(&[data(20, 15), data(20, 14)], 3);
     assert!(
         different.contains("subject s1 has 14 TRs, subject s0 has 15"),

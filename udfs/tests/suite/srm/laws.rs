@@ -152,7 +152,10 @@ fn badly_conditioned_subjects_are_factored() {
             let theirs = &direct.w[i];
             let ours = &w * (w.transpose() * &x[i]);
             let difference = largest_difference(&ours, &(theirs * (theirs.transpose() * &x[i])));
-            assert!(difference < 1e-6 * x[i].norm_max(), "subject {i}: {difference}");
+            assert!(
+                difference < 1e-6 * x[i].norm_max(),
+                "subject {i}: {difference}"
+            );
         }
         assert!((&model.rho2[0] - direct.rho2[0]).abs() < 1e-6 * direct.rho2[0]);
     });
