@@ -2,9 +2,9 @@
 //!
 //! One format is one folder here: its OPTIONS, a [`format::OneFile`], and the sink that writes the rows.
 
-pub mod format;
+pub(crate) mod format;
 pub mod nifti;
-pub mod staged_file;
+pub(crate) mod staged_file;
 pub mod wav;
 
 use std::sync::Arc;

@@ -30,7 +30,7 @@ pub struct Waveform {
 }
 
 enum Source {
-    Decoder(Decoder),
+    Decoder(Box<Decoder>),
     /// From the first samples on, where there is work besides decoding.
     Ahead(Ahead),
     /// While one becomes the other.
@@ -50,7 +50,7 @@ impl Source {
     /// Lets the decoder work ahead.
     fn hurry(&mut self) {
         *self = match std::mem::replace(self, Self::Moving) {
-            Self::Decoder(decoder) => Self::Ahead(Ahead::start(decoder)),
+            Self::Decoder(decoder) => Self::Ahead(Ahead::start(*decoder)),
             other => other,
         };
     }
@@ -75,7 +75,7 @@ impl Waveform {
             choice: options.choice.clone(),
             own,
             own_length: decoder.length(),
-            source: Source::Decoder(decoder),
+            source: Source::Decoder(Box::new(decoder)),
             resampler,
             sample_rate,
             decoded: Vec::new(),
@@ -134,7 +134,7 @@ impl Waveform {
             && let Source::Decoder(decoder) = &mut self.source
             && !decoder.seek(own)
         {
-            *decoder = Decoder::open(&self.path, &self.choice)?;
+            **decoder = Decoder::open(&self.path, &self.choice)?;
             decoder.drop_before(own);
         }
         Ok(())

@@ -66,7 +66,7 @@ fn it_is_the_same_error() {
 #[test]
 fn nobody_has_to_read_to_the_end() {
     let half_a_minute = vec![0.0; 44_100 * 30];
-    let (_directory, path) = file("long.wav", &wav(44_100, 1, &half_a_minute));
+    let (_directory, path) = file("long.wav", wav(44_100, 1, &half_a_minute));
     let some = with_a_runtime(move || {
         let mut waveform = Waveform::open(&path, &OPTIONS()).unwrap();
         let mut samples = Vec::new();

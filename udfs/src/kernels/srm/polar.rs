@@ -58,7 +58,8 @@ pub(super) fn from_moments(moments: &Moments, s: MatRef<'_, f64>) -> Result<Opti
     if !largest.is_finite() {
         return Err(not_converged(&moments.name));
     }
-    if !(smallest > CONDITION * largest) {
+    // NaN is badly conditioned, too.
+    if smallest.is_nan() || smallest <= CONDITION * largest {
         return Ok(None);
     }
     let u = eigen.U();

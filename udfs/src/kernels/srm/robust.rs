@@ -44,8 +44,9 @@ pub fn fit(
     if !(gamma > 0.0 && gamma.is_finite()) {
         return Err(format!("gamma must be above 0, not {gamma}"));
     }
-    let (starts, mean) = starts(data, features, centring, seed)?;
-    let mut r = mean_of(starts.iter().map(Mat::as_ref));
+    let starts = starts(data, features, centring, seed)?;
+    let mut r = mean_of(starts.iter().map(|start| start.response.as_ref()));
+    let mean: Vec<Vec<f64>> = starts.into_iter().map(|start| start.mean).collect();
     let problem = Problem {
         data,
         mean: &mean,
@@ -153,17 +154,23 @@ fn shrink(v: f64, gamma: f64) -> f64 {
     }
 }
 
-/// The subjects' `W₀ᵀx` and means. One generator draws the starts of all subjects, so they are
+/// Where a subject starts.
+struct Started {
+    /// `W₀ᵀx`.
+    response: Mat<f64>,
+    mean: Vec<f64>,
+}
+
+/// One generator draws the starts of all subjects, so they are
 /// drawn one after the other.
 fn starts(
     data: &Data<'_>,
     features: usize,
     centring: Centring,
     seed: u32,
-) -> Result<(Vec<Mat<f64>>, Vec<Vec<f64>>), String> {
+) -> Result<Vec<Started>, String> {
     let mut random = Mt19937::new(seed);
-    let mut responses = Vec::with_capacity(data.subjects.len());
-    let mut means = Vec::with_capacity(data.subjects.len());
+    let mut starts = Vec::with_capacity(data.subjects.len());
     for (i, subject) in data.subjects.iter().enumerate() {
         let mut start = Start::new(*subject, features, random);
         let mut mean = Vec::with_capacity(subject.voxels);
@@ -176,10 +183,9 @@ fn starts(
         })?;
         let response;
         (response, random) = start.finish()?;
-        responses.push(response);
-        means.push(mean);
+        starts.push(Started { response, mean });
     }
-    Ok((responses, means))
+    Ok(starts)
 }
 
 struct Problem<'a> {

@@ -144,19 +144,19 @@ fn badly_conditioned_subjects_are_factored() {
         let stop = iterations(3);
         let model = probabilistic::fit(data, 4, Centring::CountedAsNoise, 1, stop).unwrap();
         assert!(model.polar.iter().all(|polar| matches!(polar, Polar::Svd)));
-        for i in 0..3 {
+        for (i, x) in x.iter().enumerate() {
             let (s, mean) = (model.s.as_ref(), &model.mean[i]);
             let w = fitted_map(data, i, s, &model.polar[i], mean).unwrap();
             assert!(largest_difference(&(w.transpose() * &w), &Mat::identity(4, 4)) < 1e-10);
             // Of the maps only what the data determine is compared: W Wᵀ x.
             let theirs = &direct.w[i];
-            let ours = &w * (w.transpose() * &x[i]);
-            let difference = largest_difference(&ours, &(theirs * (theirs.transpose() * &x[i])));
+            let ours = &w * (w.transpose() * x);
+            let difference = largest_difference(&ours, &(theirs * (theirs.transpose() * x)));
             assert!(
-                difference < 1e-6 * x[i].norm_max(),
+                difference < 1e-6 * x.norm_max(),
                 "subject {i}: {difference}"
             );
         }
-        assert!((&model.rho2[0] - direct.rho2[0]).abs() < 1e-6 * direct.rho2[0]);
+        assert!((model.rho2[0] - direct.rho2[0]).abs() < 1e-6 * direct.rho2[0]);
     });
 }
