@@ -33,7 +33,12 @@ async fn every_function_is_documented() {
             "embed",
             "srm_transform",
             "tr_grid",
+            "bootstrap_isc",
             "design_matrix",
+            "isc",
+            "isfc",
+            "permutation_isc",
+            "time_segment_matching",
             "word_timing_report",
         ]);
     for name in names {
