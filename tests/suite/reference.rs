@@ -36,7 +36,12 @@ async fn every_function_is_documented() {
             "model_scores",
             "encoding_scores",
             "tr_grid",
+            "bootstrap_isc",
             "design_matrix",
+            "isc",
+            "isfc",
+            "permutation_isc",
+            "time_segment_matching",
             "word_timing_report",
         ]);
     for name in names {
