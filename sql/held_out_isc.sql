@@ -22,24 +22,20 @@ WITH voxels AS (
 features AS (
     SELECT subject, tr, srm_transform(bold, subject, model => 'movie_srm') AS brain FROM bold WHERE tr >= 46
 ),
-before AS (
-    SELECT subject, avg(r) AS r
-    FROM (SELECT subject, unnest(isc) AS r FROM isc((SELECT * FROM voxels))) AS places GROUP BY subject
-),
-after AS (
-    SELECT subject, avg(r) AS r
-    FROM (SELECT subject, unnest(isc) AS r FROM isc((SELECT * FROM features))) AS places GROUP BY subject
-),
-found AS (
-    SELECT subject, accuracy AS after FROM time_segment_matching((SELECT * FROM features), window_size => 5)
-),
-lost AS (
-    SELECT subject, accuracy AS before FROM time_segment_matching((SELECT * FROM voxels), window_size => 5)
+measured AS (
+    SELECT subject, 'voxels' AS what, unnest(isc) AS value FROM isc((SELECT * FROM voxels))
+    UNION ALL
+    SELECT subject, 'features', unnest(isc) FROM isc((SELECT * FROM features))
+    UNION ALL
+    SELECT subject, 'found before', accuracy FROM time_segment_matching((SELECT * FROM voxels), window_size => 5)
+    UNION ALL
+    SELECT subject, 'found after', accuracy FROM time_segment_matching((SELECT * FROM features), window_size => 5)
 )
 SELECT subject,
-       round(before.r, 3) AS voxels_before,
-       round(after.r, 3) AS features_after,
-       round(lost.before, 2) AS found_before,
-       round(found.after, 2) AS found_after
-FROM before JOIN after USING (subject) JOIN lost USING (subject) JOIN found USING (subject)
+       round(avg(value) FILTER (WHERE what = 'voxels'), 3) AS voxels_before,
+       round(avg(value) FILTER (WHERE what = 'features'), 3) AS features_after,
+       round(avg(value) FILTER (WHERE what = 'found before'), 2) AS found_before,
+       round(avg(value) FILTER (WHERE what = 'found after'), 2) AS found_after
+FROM measured
+GROUP BY subject
 ORDER BY subject;

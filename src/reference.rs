@@ -100,6 +100,8 @@ CREATE [OR REPLACE] MODEL [IF NOT EXISTS] name USING srm | detsrm | rsrm
     [OPTIONS (features 50, iterations 10, seed 0, tolerance 0, demean true)]
     AS SELECT subject, tr, bold FROM …;
 CREATE [OR REPLACE] MODEL [IF NOT EXISTS] name FROM MODEL other AS SELECT subject, tr, bold FROM …;
+CREATE [OR REPLACE] MODEL [IF NOT EXISTS] name FROM 'file.npz' [OPTIONS (subjects '01, 02, …')];
+COPY MODEL name TO 'file.npz';
 SHOW MODELS;
 DROP MODEL [IF EXISTS] name;
 ```
@@ -125,6 +127,9 @@ the TRs and with one subject's map, not with the data. `rsrm` reads the data twi
 
 `FROM MODEL` makes a model of the subjects of another one and new ones, whose maps follow from their data for the same times as in
 its fit (BrainIAK's `transform_subject`); the shared response stays as it is.
+
+`COPY MODEL` writes the file that BrainIAK's `SRM.save` writes and its `load` reads, and `FROM 'file.npz'` reads one; it holds models of kind
+`srm` whose subjects have one number of voxels, and not the subjects' names, nor the times of the fit.
 
 `model_history('m')` has a row per iteration: `iteration`, `measure` (`log_likelihood`, before the iteration, or `objective`, after it),
 `value` and its relative `change`. `model_weights('m')` has the maps, a row per `subject` and `feature`, from 0, with the `weights` of

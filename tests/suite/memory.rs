@@ -234,7 +234,7 @@ fn more_subjects_take_hardly_more_memory() {
         let sql = format!(
             "CREATE MODEL m USING srm OPTIONS (features 5, iterations 3) AS
                  SELECT 's' || s AS subject, tr, bold
-                 FROM read_voxels('run.nii.gz') CROSS JOIN generate_series(1, {subjects}) AS subjects(s);
+                 FROM read_bold('run.nii.gz') CROSS JOIN generate_series(1, {subjects}) AS subjects(s);
              SELECT count(DISTINCT subject) FROM model_weights('m')"
         );
         let (peak, row) = peak_of(folder.path(), &sql);

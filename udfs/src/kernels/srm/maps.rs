@@ -19,21 +19,29 @@ pub fn fitted_map(
     mean: &[f64],
 ) -> Result<Mat<f64>, String> {
     let subject = data.subjects[i];
-    let mut a = Mat::zeros(subject.voxels, s.nrows());
+    let k = s.nrows();
+    // W = (x Sᵀ + ε E) P = x (P S)ᵀ + ε E P
+    let (right, diagonal) = match polar {
+        Polar::Root { root, .. } => (root * s, root.clone()),
+        Polar::Svd => (s.to_owned(), Mat::identity(k, k)),
+    };
+    let mut a = Mat::zeros(subject.voxels, k);
     let mut seen = 0;
     (data.read)(i, &mut |mut panel| {
         let rows = panel.nrows();
         subtract(panel.as_mut(), &mean[seen..seen + rows]);
-        times_transposed(&mut a, seen, panel.as_ref(), s);
+        times_transposed(&mut a, seen, panel.as_ref(), right.as_ref());
         seen += rows;
     })?;
-    for j in 0..a.ncols() {
-        a[(j, j)] += PERTURBATION;
+    for j in 0..k {
+        for i in 0..k {
+            a[(i, j)] += PERTURBATION * diagonal[(i, j)];
+        }
     }
     match polar {
         // Ten digits of sixteen are left, or more.
-        Polar::Root { root, condition } if *condition > 1e-6 => Ok(a * root),
-        Polar::Root { root, .. } => Ok(polished(a * root)),
+        Polar::Root { condition, .. } if *condition > 1e-6 => Ok(a),
+        Polar::Root { .. } => Ok(polished(a)),
         Polar::Svd => nearest_orthonormal(subject.name, a.as_ref()),
     }
 }
