@@ -201,6 +201,69 @@ fn create_model() {
     assert_eq!(left_in_staging(&db), 0);
 }
 
+/// A file of a model that was cut off, changed, or lost is an error that names it, and the model can be made anew.
+#[test]
+fn a_damaged_model_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = folder.path().join("study");
+    let make = |more: &str| {
+        format!(
+            "CREATE {more} MODEL m USING srm OPTIONS (features 2) AS
+             SELECT s AS subject, t AS tr, array_agg(sin(t * (v + s) * 0.1) ORDER BY v) AS bold
+             FROM generate_series(1, 3) a(s), generate_series(1, 20) b(t), generate_series(1, 9) c(v) GROUP BY s, t"
+        )
+    };
+    ask(&db, &make(""));
+    let model = db.join("models/m");
+    let files = [
+        "model.json",
+        "subjects.parquet",
+        "shared.parquet",
+        "sigma.parquet",
+        "times.parquet",
+    ];
+    let mut there: Vec<_> = std::fs::read_dir(&model)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    there.sort();
+    let mut expected = files;
+    expected.sort_unstable();
+    assert_eq!(there, expected);
+    for name in files {
+        let file = model.join(name);
+        let whole = std::fs::read(&file).unwrap();
+        let mut flipped = whole.clone();
+        flipped[whole.len() / 2] ^= 0x10;
+        let damages: [Option<&[u8]>; 4] = [
+            Some(&whole[..whole.len() / 2]),
+            Some(&[]),
+            Some(&flipped),
+            None,
+        ];
+        for damage in damages {
+            // A changed letter of the description may mean nothing, or another description.
+            if name == "model.json" && damage == Some(&flipped[..]) {
+                continue;
+            }
+            match damage {
+                Some(bytes) => std::fs::write(&file, bytes).unwrap(),
+                None => std::fs::remove_file(&file).unwrap(),
+            }
+            let sql = "SELECT count(*) FROM model_weights('m')";
+            let output = start(&db, sql).wait_with_output().unwrap();
+            let error = String::from_utf8_lossy(&output.stderr);
+            assert!(!output.status.success(), "{name} was damaged");
+            assert!(
+                error.contains("CREATE OR REPLACE MODEL makes it anew"),
+                "{error}"
+            );
+            ask(&db, &make("OR REPLACE"));
+            assert_eq!(ask(&db, sql), "6");
+        }
+    }
+}
+
 #[test]
 fn copy_to_a_sound() {
     let folder = tempfile::tempdir().unwrap();
