@@ -164,10 +164,10 @@ pub fn describe(directory: &Path, mut description: Description) -> Result<()> {
     Ok(fs::write(directory.join(DESCRIPTION), text)?)
 }
 
-/// A Parquet file of numbers, written batch by batch.
+/// A Parquet file of numbers, written batch by batch. Digits of maps and coefficients do not compress.
 pub fn writer(path: &Path, schema: SchemaRef) -> Result<ArrowWriter<File>> {
     let properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(Default::default()))
+        .set_compression(Compression::UNCOMPRESSED)
         .set_dictionary_enabled(false)
         .build();
     Ok(ArrowWriter::try_new(

@@ -1,6 +1,7 @@
 //! The fit of a shared response model, from gathered rows into the model's files.
 
 use std::path::Path;
+use std::sync::mpsc;
 
 use datafusion::common::{DataFusionError, Result, exec_err};
 use faer::{Mat, MatMut, MatRef};
@@ -101,7 +102,7 @@ fn memory(rows: &Rows, options: Options, threads: usize, trs: usize) -> usize {
     let numbers = match options.kind {
         // The moments of all subjects, and the maps of as many as there are threads.
         Kind::Srm | Kind::Detsrm => {
-            voxels.len() * (trs * trs + 3 * k * trs) + all + threads * (panel + 2 * most * k)
+            voxels.len() * (trs * trs + 3 * k * trs) + all + threads * (panel + 3 * most * k)
         }
         // All maps, before and after an iteration, and what is subtracted from panels.
         Kind::Rsrm => 2 * all * k + all + voxels.len() * k * trs + threads * (3 * panel + most * k),
@@ -153,28 +154,39 @@ struct Maps<'a> {
 }
 
 impl Maps<'_> {
-    /// As many subjects at a time as there are threads; written in their order.
+    /// Each thread makes the maps of some subjects, and they are written in the subjects' order as
+    /// they come.
     fn write(&self, directory: &Path, rho2: impl Fn(usize) -> Option<f64>) -> Result<()> {
         let mut writer = SubjectsWriter::create(directory)?;
-        let subjects: Vec<usize> = (0..self.data.subjects.len()).collect();
-        for some in subjects.chunks(self.data.threads.max(1)) {
-            let maps: Vec<_> = std::thread::scope(|scope| {
-                let map =
-                    |i: usize| fitted_map(self.data, i, self.s, &self.polar[i], &self.mean[i]);
-                let running = some.iter().map(|&i| scope.spawn(move || map(i)));
-                let running: Vec<_> = running.collect();
-                let done = running.into_iter().map(|thread| match thread.join() {
-                    Ok(map) => map,
-                    Err(panic) => std::panic::resume_unwind(panic),
-                });
-                done.collect()
-            });
-            for (&i, map) in some.iter().zip(maps) {
+        let subjects = self.data.subjects.len();
+        let threads = self.data.threads.clamp(1, subjects.max(1));
+        std::thread::scope(|scope| {
+            let makers: Vec<_> = (0..threads)
+                .map(|first| {
+                    let (sender, receiver) = mpsc::sync_channel(1);
+                    scope.spawn(move || {
+                        for i in (first..subjects).step_by(threads) {
+                            let map =
+                                fitted_map(self.data, i, self.s, &self.polar[i], &self.mean[i]);
+                            // Nobody listens after an error.
+                            if sender.send(map).is_err() {
+                                return;
+                            }
+                        }
+                    });
+                    receiver
+                })
+                .collect();
+            for i in 0..subjects {
+                let Ok(map) = makers[i % threads].recv() else {
+                    return exec_err!("CREATE MODEL: the thread of a subject's map has ended");
+                };
                 let name = self.data.subjects[i].name;
                 let map = map.map_err(refused)?;
                 writer.write(subject_map(name, &map, self.mean[i].clone(), rho2(i)))?;
             }
-        }
+            Ok(())
+        })?;
         writer.finish()
     }
 }
