@@ -145,10 +145,12 @@ impl Format for Audio {
             highest = highest.max(rate);
             kept.push(path);
         }
+        let mut samples = Field::new("samples", vector_type(None), false);
         // With it batches are no larger than they should be: rows are as long as sounds are.
-        let longest = options.float("chunk_duration").unwrap_or_default() * f64::from(highest);
-        let samples = Field::new("samples", vector_type(None), false)
-            .with_metadata([(MAX_LENGTH_KEY.to_owned(), longest.ceil().to_string())].into());
+        if let Some(longest) = cuts.longest(highest) {
+            let longest = (MAX_LENGTH_KEY.to_owned(), longest.to_string());
+            samples = samples.with_metadata([longest].into());
+        }
         let schema = Schema::new(vec![
             Field::new("time", DataType::Float64, false),
             Field::new("duration", DataType::Float64, false),

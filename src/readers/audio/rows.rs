@@ -79,6 +79,13 @@ impl Cuts {
         self.duration == 0 || u128::from(self.duration) * u128::from(sample_rate) >= SECOND
     }
 
+    /// The samples of the longest row; None where it is the whole file.
+    pub fn longest(&self, sample_rate: u32) -> Option<u64> {
+        let next = (self.duration > 0).then(|| self.first(1, sample_rate));
+        // Rows differ by a sample.
+        next.map(|samples| samples + 1)
+    }
+
     /// The first sample that is not before row `row` of the file.
     fn first(&self, row: u64, sample_rate: u32) -> u64 {
         match (row, self.duration) {
