@@ -11,7 +11,6 @@ use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use arrow::row::{OwnedRow, RowConverter, SortField};
-use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::common::{Result, exec_err, plan_err};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::memory_pool::MemoryReservation;
@@ -19,6 +18,7 @@ use futures::TryStreamExt;
 use voxql_udfs::vectors::{Vectors, element_type};
 
 use super::computed::keys::RUN_KEYS;
+use crate::models::rows::label;
 
 /// A number type whose NaN stands for what is missing.
 pub trait Float: ArrowPrimitiveType {
@@ -158,7 +158,14 @@ impl<T: Float> SubjectRows<T> {
     /// When a value cannot be written.
     pub fn time_labels(&self) -> Result<Vec<String>> {
         (0..self.trs())
-            .map(|i| label(self.times.schema().fields(), self.times.columns(), i))
+            .map(|i| {
+                let schema = self.times.schema_ref();
+                label(
+                    schema.fields().iter().map(|f| f.name()),
+                    self.times.columns(),
+                    i,
+                )
+            })
             .collect()
     }
 }
@@ -293,17 +300,9 @@ impl<T: Float> Gathering<T> {
 
     fn label_of(&self, place: &Place) -> Result<String> {
         let fields = self.columns.time_fields();
-        label(&fields, &self.times[place.batch], place.row)
+        let names = fields.iter().map(|field| field.name());
+        label(names, &self.times[place.batch], place.row)
     }
-}
-
-fn label(fields: &[FieldRef], columns: &[ArrayRef], row: usize) -> Result<String> {
-    let options = FormatOptions::default().with_null("NULL");
-    let parts = fields.iter().zip(columns).map(|(field, column)| {
-        let formatter = ArrayFormatter::try_new(column, &options)?;
-        Ok(format!("{} = {}", field.name(), formatter.value(row)))
-    });
-    Ok(parts.collect::<Result<Vec<_>>>()?.join(", "))
 }
 
 #[cfg(test)]

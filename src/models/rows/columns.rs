@@ -73,19 +73,21 @@ impl Columns {
 
     /// A row's time as people write it: `run = 1, tr = 17`.
     pub fn label(&self, batch: &RecordBatch, row: usize) -> Result<String> {
-        let names = self
-            .time
-            .iter()
-            .map(|&i| batch.schema().field(i).name().clone());
-        label(&names.collect::<Vec<_>>(), &self.times(batch), row)
+        let schema = batch.schema();
+        let names = self.time.iter().map(|&i| schema.field(i).name());
+        label(names, &self.times(batch), row)
     }
 }
 
 /// As [`Columns::label`].
-pub fn label(names: &[String], times: &[ArrayRef], row: usize) -> Result<String> {
+pub fn label<'a>(
+    names: impl Iterator<Item = &'a String>,
+    times: &[ArrayRef],
+    row: usize,
+) -> Result<String> {
     let options = FormatOptions::default().with_null("NULL");
-    let mut parts = Vec::with_capacity(names.len());
-    for (name, column) in names.iter().zip(times) {
+    let mut parts = Vec::with_capacity(times.len());
+    for (name, column) in names.zip(times) {
         let formatter = ArrayFormatter::try_new(column, &options)?;
         parts.push(format!("{name} = {}", formatter.value(row)));
     }

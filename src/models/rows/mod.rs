@@ -21,7 +21,7 @@ use datafusion::sql::parser::Statement as EngineStatement;
 use datafusion::sql::sqlparser::ast::{Query, Statement as SqlStatement};
 use futures::TryStreamExt;
 
-pub use columns::{Columns, Vector};
+pub use columns::{Columns, Vector, label};
 pub use reader::Reader;
 pub use times::Times;
 

@@ -27,7 +27,7 @@ impl Times {
     /// The time of row `i` as people write it.
     pub fn label(&self, i: usize) -> Result<String> {
         let arrays = self.converter.convert_rows([self.rows[i].row()])?;
-        label(&self.names, &arrays, 0)
+        label(self.names.iter(), &arrays, 0)
     }
 
     /// Checks that subject `other` has the times that subject `name` has.

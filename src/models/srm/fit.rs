@@ -31,11 +31,7 @@ pub fn fit(
     rows.memory.try_grow(memory(rows, options, threads, trs))?;
     let rows = &*rows;
     let size = Reader::usual_panel(trs);
-    let read = |i: usize, f: &mut dyn FnMut(MatMut<'_, f64>)| {
-        let mut reader = rows.reader().map_err(|error| error.to_string())?;
-        let panels = reader.panels(i, 0, size, f);
-        panels.map_err(|error| format!("a temporary file cannot be read: {error}"))
-    };
+    let read = |i: usize, f: &mut dyn FnMut(MatMut<'_, f64>)| read(rows, i, size, f);
     let data = Data {
         subjects: shapes(rows),
         read: &read,
@@ -108,6 +104,18 @@ fn memory(rows: &Rows, options: Options, threads: usize, trs: usize) -> usize {
         Kind::Rsrm => 2 * all * k + all + voxels.len() * k * trs + threads * (3 * panel + most * k),
     };
     8 * numbers
+}
+
+/// Reads a subject's panels for the kernels, which take text for errors.
+pub(super) fn read(
+    rows: &Rows,
+    subject: usize,
+    size: usize,
+    f: &mut dyn FnMut(MatMut<'_, f64>),
+) -> Result<(), String> {
+    let mut reader = rows.reader().map_err(|error| error.to_string())?;
+    let panels = reader.panels(subject, 0, size, f);
+    panels.map_err(|error| format!("a temporary file cannot be read: {error}"))
 }
 
 /// The subjects as the kernels see them.

@@ -6,7 +6,7 @@ use datafusion::common::{Result, exec_err, plan_err};
 use faer::MatMut;
 use voxql_udfs::kernels::srm::{Data, new_map, robust};
 
-use super::fit::{refused, shapes, subject_map};
+use super::fit::{read, refused, shapes, subject_map};
 use super::options::{Kind, Options};
 use super::stored::{self, SubjectsWriter, subjects};
 use crate::models::fitted_times;
@@ -50,11 +50,7 @@ pub fn join(rows: &mut Rows, models: &Models, model: &Description, directory: &P
     let held = 8 * (3 * size.min(most) * trs + 2 * most * options.features);
     rows.memory.try_grow(held)?;
     let rows = &*rows;
-    let read = |i: usize, f: &mut dyn FnMut(MatMut<'_, f64>)| {
-        let mut reader = rows.reader().map_err(|error| error.to_string())?;
-        let panels = reader.panels(i, 0, size, f);
-        panels.map_err(|error| format!("a temporary file cannot be read: {error}"))
-    };
+    let read = |i: usize, f: &mut dyn FnMut(MatMut<'_, f64>)| read(rows, i, size, f);
     let data = Data {
         subjects: shapes(rows),
         read: &read,

@@ -1,6 +1,6 @@
 //! Arguments that these functions share.
 
-use datafusion::common::{DataFusionError, Result, plan_err};
+use datafusion::common::{Result, plan_err};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::SessionState;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
@@ -36,14 +36,6 @@ pub async fn rows(
             call.function.example
         ),
     }
-}
-
-/// Computes on a thread where waiting is allowed.
-pub async fn blocking<R: Send + 'static>(
-    work: impl FnOnce() -> Result<R> + Send + 'static,
-) -> Result<R> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|error| DataFusionError::External(Box::new(error)))?
 }
 
 /// `tolerate_nans`: true, false, or the share of subjects that must be complete.

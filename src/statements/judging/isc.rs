@@ -13,13 +13,14 @@ use voxql_udfs::kernels::isc::correlate::{leave_one_out, pairwise};
 use voxql_udfs::kernels::isc::{Missing, Summary, Value, pairs};
 use voxql_udfs::vectors::{element_type, fits_f32};
 
-use super::arguments::{self, blocking, memory, missing, summary, threads};
+use super::arguments::{self, memory, missing, summary, threads};
 use super::tables::{rows_of_batch, vector_field, vectors};
 use crate::statements::computed::Function;
 use crate::statements::computed::arguments::Given;
 use crate::statements::computed::calls::Call;
 use crate::statements::computed::held::Held;
 use crate::statements::subject_rows::{Columns, Float, SubjectRows};
+use crate::writers::format::blocking;
 
 /// The function's name in SQL.
 pub const FUNCTION: &str = "isc";

@@ -14,12 +14,13 @@ use voxql_udfs::args::{Kind, Parameters};
 use voxql_udfs::kernels::isc::Summary;
 use voxql_udfs::kernels::isc::permutation::{Options, permutation_test};
 
-use super::arguments::{blocking, memory, seed, side, summary, threads, times};
+use super::arguments::{memory, seed, side, summary, threads, times};
 use super::correlations::Correlations;
 use crate::statements::computed::Function;
 use crate::statements::computed::arguments::{Given, Rows};
 use crate::statements::computed::calls::Call;
 use crate::statements::computed::held::Held;
+use crate::writers::format::blocking;
 
 /// The function's name in SQL.
 pub const FUNCTION: &str = "permutation_isc";

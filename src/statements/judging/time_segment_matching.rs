@@ -16,7 +16,7 @@ use faer::Mat;
 use voxql_udfs::args::{Kind, Parameters};
 use voxql_udfs::kernels::time_segments::match_segments;
 
-use super::arguments::{blocking, memory, rows, times};
+use super::arguments::{memory, rows, times};
 use super::isc::at_least_two;
 use crate::statements::computed::Function;
 use crate::statements::computed::arguments::Given;
@@ -24,6 +24,7 @@ use crate::statements::computed::calls::Call;
 use crate::statements::computed::held::Held;
 use crate::statements::computed::keys::RUN_KEYS;
 use crate::statements::subject_rows::{Columns, SubjectRows};
+use crate::writers::format::blocking;
 
 /// The function's name in SQL.
 pub const FUNCTION: &str = "time_segment_matching";
