@@ -75,6 +75,7 @@ pub async fn create(session: &Session, create: CreateModel, text: &str) -> Resul
         models: Arc::clone(session.models()),
         directory: staging.directory().to_path_buf(),
     };
+    let _wanted = rows.wanted();
     let summary = blocking(move || work.fit(plan, rows)).await?;
     staging.publish_directory(ObjectKind::Model, name)?;
     Ok(Answer::done(format!("created model {name} ({summary})")))

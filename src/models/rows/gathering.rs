@@ -150,6 +150,7 @@ impl Gathering {
             subjects,
             memory: self.memory,
             file: self.file,
+            given_up: Arc::default(),
         })
     }
 }

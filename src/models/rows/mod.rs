@@ -12,6 +12,7 @@ mod reader;
 mod times;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::datatypes::SchemaRef;
 use datafusion::common::Result;
@@ -39,6 +40,18 @@ pub struct Rows {
     /// What the model needs beside the rows is asked for here too.
     pub memory: MemoryReservation,
     file: Arc<dyn SpillFile>,
+    /// Nobody waits for what is made of the rows any more.
+    given_up: Arc<AtomicBool>,
+}
+
+/// While this lives, rows are read. Once it is dropped, as by a statement that is cancelled,
+/// reading them is an error, which ends a fit on other threads.
+pub struct Wanted(Arc<AtomicBool>);
+
+impl Drop for Wanted {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// The rows of one subject.
@@ -116,8 +129,43 @@ impl Rows {
         Ok(())
     }
 
+    /// What ends all reading when it is dropped.
+    pub fn wanted(&self) -> Wanted {
+        Wanted(Arc::clone(&self.given_up))
+    }
+
     /// A reader of the vectors, for one thread.
     pub fn reader(&self) -> Result<Reader<'_>> {
         Reader::open(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::Settings;
+    use crate::statements::Kind;
+
+    #[tokio::test]
+    async fn rows_that_nobody_wants_are_not_read() -> Result<()> {
+        let session = Session::open(Settings::default()).await?;
+        let create =
+            "CREATE MODEL m USING srm AS SELECT 'a' AS subject, 0 AS tr, [1.0, 2.0] AS bold";
+        let Some(Kind::CreateModel(create)) = session.parse(create)?.pop().map(|s| s.kind) else {
+            return datafusion::common::exec_err!("not a CREATE MODEL");
+        };
+        let rows = Rows::collect(&session, create.query, |_, _| Ok(())).await?;
+        let read = || {
+            let mut values = 0;
+            let mut reader = rows.reader()?;
+            reader.panels(0, 0, 1, &mut |panel| values += panel.nrows())?;
+            Ok::<_, datafusion::common::DataFusionError>(values)
+        };
+        let wanted = rows.wanted();
+        assert_eq!(read()?, 2);
+        drop(wanted);
+        let error = read().unwrap_err().to_string();
+        assert!(error.contains("cancelled"), "{error}");
+        Ok(())
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::sync::atomic::Ordering;
 
 use datafusion::common::{Result, exec_err};
 use faer::{Mat, MatMut};
@@ -64,6 +65,9 @@ impl<'a> Reader<'a> {
         first: usize,
         mut panel: MatMut<'_, f64>,
     ) -> io::Result<()> {
+        if self.rows.given_up.load(Ordering::Relaxed) {
+            return Err(io::Error::other("the statement was cancelled"));
+        }
         let vectors = &self.rows.columns.vectors;
         let subject = &self.rows.subjects[subject];
         let before = vectors.iter().zip(&subject.widths).take(column);

@@ -7,6 +7,8 @@ const M: usize = 397;
 #[derive(Debug, Clone)]
 pub struct Mt19937 {
     state: [u32; N],
+    /// What the state gives, made for all of it at once.
+    output: [u32; N],
     next: usize,
 }
 
@@ -20,7 +22,11 @@ impl Mt19937 {
                 .wrapping_mul(previous)
                 .wrapping_add(i as u32);
         }
-        Self { state, next: N }
+        Self {
+            state,
+            output: [0; N],
+            next: N,
+        }
     }
 
     /// The next 32 random bits.
@@ -28,12 +34,9 @@ impl Mt19937 {
         if self.next == N {
             self.twist();
         }
-        let mut y = self.state[self.next];
+        let bits = self.output[self.next];
         self.next += 1;
-        y ^= y >> 11;
-        y ^= (y << 7) & 0x9d2c_5680;
-        y ^= (y << 15) & 0xefc6_0000;
-        y ^ (y >> 18)
+        bits
     }
 
     /// The next double in [0, 1), of 53 random bits, as `RandomState.random_sample`.
@@ -44,13 +47,31 @@ impl Mt19937 {
     }
 
     fn twist(&mut self) {
-        for k in 0..N {
-            let y = (self.state[k] & 0x8000_0000) | (self.state[(k + 1) % N] & 0x7fff_ffff);
-            let odd = if y & 1 == 1 { 0x9908_b0df } else { 0 };
-            self.state[k] = self.state[(k + M) % N] ^ (y >> 1) ^ odd;
+        let state = &mut self.state;
+        for k in 0..N - M {
+            state[k] = mixed(state[k], state[k + 1], state[k + M]);
+        }
+        for k in N - M..N - 1 {
+            state[k] = mixed(state[k], state[k + 1], state[k + M - N]);
+        }
+        state[N - 1] = mixed(state[N - 1], state[0], state[M - 1]);
+        for (output, state) in self.output.iter_mut().zip(state) {
+            *output = tempered(*state);
         }
         self.next = 0;
     }
+}
+
+fn mixed(high: u32, low: u32, far: u32) -> u32 {
+    let y = (high & 0x8000_0000) | (low & 0x7fff_ffff);
+    far ^ (y >> 1) ^ ((y & 1).wrapping_neg() & 0x9908_b0df)
+}
+
+fn tempered(mut y: u32) -> u32 {
+    y ^= y >> 11;
+    y ^= (y << 7) & 0x9d2c_5680;
+    y ^= (y << 15) & 0xefc6_0000;
+    y ^ (y >> 18)
 }
 
 #[cfg(test)]

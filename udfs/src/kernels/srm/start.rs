@@ -2,6 +2,7 @@
 //! voxels × features, that is never held as a whole.
 
 use faer::linalg::matmul::matmul;
+use faer::linalg::matmul::triangular::{self, BlockStructure};
 use faer::linalg::triangular_solve::solve_lower_triangular_in_place;
 use faer::{Accum, Mat, MatRef, Par, Side};
 
@@ -14,9 +15,11 @@ pub struct Start {
     random: Mt19937,
     voxels: usize,
     seen: usize,
+    /// The rows of U that belong to a panel, one after the other.
+    u: Vec<f64>,
     /// The first rows of U: all of them, if they are not more than twice the features.
     top: Mat<f64>,
-    /// `UᵀU`.
+    /// `UᵀU`, its lower triangle.
     gram: Mat<f64>,
     /// `Uᵀx`, features × TRs.
     product: Mat<f64>,
@@ -29,6 +32,7 @@ impl Start {
             random,
             voxels: shape.voxels,
             seen: 0,
+            u: Vec::new(),
             top: Mat::zeros(shape.voxels.min(2 * features), features),
             gram: Mat::zeros(features, features),
             product: Mat::zeros(features, shape.trs),
@@ -38,17 +42,24 @@ impl Start {
     /// Adds the next voxels.
     pub fn add(&mut self, panel: MatRef<'_, f64>) {
         let features = self.gram.nrows();
-        let mut u = Mat::zeros(panel.nrows(), features);
-        for i in 0..panel.nrows() {
-            for j in 0..features {
-                u[(i, j)] = self.random.next_f64();
-            }
-        }
+        self.u.resize(panel.nrows() * features, 0.0);
+        self.u.iter_mut().for_each(|u| *u = self.random.next_f64());
+        let u = MatRef::from_row_major_slice(&self.u, panel.nrows(), features);
         for i in self.seen..self.top.nrows().min(self.seen + panel.nrows()) {
             self.top.row_mut(i).copy_from(u.row(i - self.seen));
         }
         let ut = u.transpose();
-        matmul(&mut self.gram, Accum::Add, ut, &u, 1.0, Par::Seq);
+        triangular::matmul(
+            &mut self.gram,
+            BlockStructure::TriangularLower,
+            Accum::Add,
+            ut,
+            BlockStructure::Rectangular,
+            u,
+            BlockStructure::Rectangular,
+            1.0,
+            Par::Seq,
+        );
         matmul(&mut self.product, Accum::Add, ut, panel, 1.0, Par::Seq);
         self.seen += panel.nrows();
     }
