@@ -205,12 +205,9 @@ mod tests {
             for packet in &packets {
                 let got = codec.decode(packet, &mut ours).unwrap();
                 let want = reference.decode(packet, &mut theirs).unwrap();
-                assert_eq!(
-                    (got.frames, got.channels, got.rate),
-                    (want.frames, want.channels, want.rate),
-                    "{name}"
-                );
+                assert_eq!((got.frames, got.rate), (want.frames, want.rate), "{name}");
                 assert_eq!(ours.len(), theirs.len(), "{name}");
+                assert_eq!(ours.len(), got.frames * got.channels, "{name}");
                 let pairs = ours.iter().zip(&theirs);
                 let worst = pairs.fold(0f32, |worst, (a, b)| worst.max((a - b).abs()));
                 assert!(worst < 2e-6, "{name}: {worst}");
@@ -222,7 +219,7 @@ mod tests {
     /// Frames whose begin is not there are silent, at the start of a file without a word.
     #[test]
     fn mp3_without_its_begin() {
-        let bytes = std::fs::read(here("tests/data/audio/vbr.mp3")).unwrap();
+        let bytes = std::fs::read(here("tests/data/audio/tone.mp3")).unwrap();
         let (_directory, path) = file("whole.mp3", &bytes);
         let (packets, parameters) = packets(&path);
         let mut samples = Vec::new();

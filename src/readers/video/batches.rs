@@ -34,7 +34,7 @@ impl Batches {
         let fail = |message: String| file_error(&scan.path, message);
         let wanted = Wanted::new(&scan.options)?;
         let stream = Stream::open(&scan.path, wanted.stream).map_err(fail)?;
-        let (width, height) = wanted.size(stream.size);
+        let (width, height) = wanted.sides.size(stream.size);
         let (turns, colour) = (stream.turns.unwrap_or(0), stream.colour);
         let (timeline, pictures) = stream.index().map_err(fail)?;
         let mut rows = Rows::new(timeline, wanted.fps);
