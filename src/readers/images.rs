@@ -204,10 +204,7 @@ fn decode(bytes: &[u8]) -> Result<DynamicImage, String> {
 fn decoder(bytes: &[u8]) -> Result<impl ImageDecoder + '_, String> {
     let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
     let mut reader = reader.map_err(|e| e.to_string())?;
-    if !matches!(
-        reader.format(),
-        Some(ImageFormat::Jpeg | ImageFormat::Png)
-    ) {
+    if !matches!(reader.format(), Some(ImageFormat::Jpeg | ImageFormat::Png)) {
         return Err(
             "this is no JPEG or PNG file; `ffmpeg -i in.webp out.png` makes one of most others"
                 .to_owned(),
@@ -232,7 +229,10 @@ fn is_whole_jpeg(bytes: &[u8]) -> bool {
     let mut at = 2;
     loop {
         // A marker is 0xff, more of them, and a number.
-        let Some(found) = bytes.get(at..).and_then(|b| b.iter().position(|&b| b == 0xff)) else {
+        let Some(found) = bytes
+            .get(at..)
+            .and_then(|b| b.iter().position(|&b| b == 0xff))
+        else {
             return false;
         };
         at += found;

@@ -154,8 +154,11 @@ impl Encoder {
         for batch in given.chunks_mut(self.batch) {
             input.clear();
             for (_, picture) in batch.iter() {
-                let appended = self.preprocessor.append(picture.values, picture.shape, &mut input);
-                appended.map_err(|e| exec_datafusion_err!("embed_image with {}: {e}", self.name))?;
+                let appended = self
+                    .preprocessor
+                    .append(picture.values, picture.shape, &mut input);
+                appended
+                    .map_err(|e| exec_datafusion_err!("embed_image with {}: {e}", self.name))?;
             }
             let output = self.run(batch.len(), &input)?;
             for ((row, _), vector) in batch.iter_mut().zip(output.chunks_exact(self.dimension)) {

@@ -71,8 +71,8 @@ impl Preprocessor {
     pub fn read(path: &Path) -> Result<Self> {
         let failed = |why: String| exec_datafusion_err!("'{}': {why}", path.display());
         let text = std::fs::read_to_string(path).map_err(|e| failed(e.to_string()))?;
-        let value: Value = serde_json::from_str(&text)
-            .map_err(|e| failed(format!("this is not JSON: {e}")))?;
+        let value: Value =
+            serde_json::from_str(&text).map_err(|e| failed(format!("this is not JSON: {e}")))?;
         let Value::Object(config) = value else {
             return Err(failed("this is not a JSON object".to_owned()));
         };
@@ -125,7 +125,10 @@ impl Preprocessor {
             false => 1.0,
         };
         let (mean, std) = match flag("do_normalize", config.contains_key("image_mean"))? {
-            true => (colours(config, "image_mean")?, colours(config, "image_std")?),
+            true => (
+                colours(config, "image_mean")?,
+                colours(config, "image_std")?,
+            ),
             false => ([0.0; 3], [1.0; 3]),
         };
         if std.contains(&0.0) {
@@ -154,7 +157,9 @@ impl Preprocessor {
         };
         match (self.resize, self.crop) {
             (Some((Target::Exact(..), _)), None) | (None, Some(_)) => Ok(()),
-            (Some((Target::Exact(height, width), _)), Some(crop)) if fits(crop, (height, width)) => {
+            (Some((Target::Exact(height, width), _)), Some(crop))
+                if fits(crop, (height, width)) =>
+            {
                 Ok(())
             }
             (Some((Target::ShortestEdge(edge), _)), Some(crop)) if fits(crop, (edge, edge)) => {
@@ -165,7 +170,8 @@ impl Preprocessor {
                 crop.1, crop.0
             )),
             (_, None) => Err(
-                "size and crop_size leave pictures of different sizes; give height and width".to_owned(),
+                "size and crop_size leave pictures of different sizes; give height and width"
+                    .to_owned(),
             ),
         }
     }
@@ -235,12 +241,11 @@ impl Preprocessor {
         };
         let (new_height, new_width) = match target {
             Target::Exact(height, width) => (height, width),
-            Target::ShortestEdge(edge) if height <= width => {
-                (edge, edge * width / height.max(1))
-            }
+            Target::ShortestEdge(edge) if height <= width => (edge, edge * width / height.max(1)),
             Target::ShortestEdge(edge) => (edge * height / width.max(1), edge),
         };
-        let side = |side: usize| u32::try_from(side).map_err(|_| "the picture is too large".to_owned());
+        let side =
+            |side: usize| u32::try_from(side).map_err(|_| "the picture is too large".to_owned());
         let look = Look {
             resize,
             is_grey: false,
@@ -273,7 +278,11 @@ fn target(size: Option<&Value>, family: &str) -> Result<Target, String> {
     match size {
         Some(Value::Object(sides)) => {
             let names: Vec<&str> = sides.keys().map(String::as_str).collect();
-            match (sides.get("height"), sides.get("width"), sides.get("shortest_edge")) {
+            match (
+                sides.get("height"),
+                sides.get("width"),
+                sides.get("shortest_edge"),
+            ) {
                 (Some(height), Some(width), None) if sides.len() == 2 => {
                     Ok(Target::Exact(side("size", height)?, side("size", width)?))
                 }
@@ -308,7 +317,9 @@ fn target(size: Option<&Value>, family: &str) -> Result<Target, String> {
 fn crop(size: Option<&Value>) -> Result<(usize, usize), String> {
     match size {
         Some(Value::Object(sides)) => match (sides.get("height"), sides.get("width")) {
-            (Some(height), Some(width)) => Ok((side("crop_size", height)?, side("crop_size", width)?)),
+            (Some(height), Some(width)) => {
+                Ok((side("crop_size", height)?, side("crop_size", width)?))
+            }
             _ => Err("crop_size must say height and width".to_owned()),
         },
         Some(value @ Value::Number(_)) => {
@@ -343,16 +354,25 @@ fn filter(config: &Map<String, Value>, family: &str) -> Result<ResizeAlg, String
         3 => ResizeAlg::Convolution(FilterType::CatmullRom),
         4 => ResizeAlg::Convolution(FilterType::Box),
         5 => ResizeAlg::Convolution(FilterType::Hamming),
-        other => return Err(format!("resample must be a number from 0 to 5, not {other}")),
+        other => {
+            return Err(format!(
+                "resample must be a number from 0 to 5, not {other}"
+            ));
+        }
     })
 }
 
 fn colours(config: &Map<String, Value>, key: &str) -> Result<[f64; 3], String> {
     let wrong = || {
-        let given = config.get(key).map_or("nothing".to_owned(), Value::to_string);
+        let given = config
+            .get(key)
+            .map_or("nothing".to_owned(), Value::to_string);
         format!("{key} must be three numbers, not {given}")
     };
-    let numbers = config.get(key).and_then(Value::as_array).ok_or_else(wrong)?;
+    let numbers = config
+        .get(key)
+        .and_then(Value::as_array)
+        .ok_or_else(wrong)?;
     let numbers: Option<Vec<f64>> = numbers.iter().map(Value::as_f64).collect();
     numbers
         .and_then(|numbers| numbers.try_into().ok())

@@ -70,10 +70,7 @@ ORDER BY distance;
         name = "width",
         description = "The width of each picture, where frame does not say its shape."
     ),
-    argument(
-        name = "height",
-        description = "The height of each picture, likewise."
-    )
+    argument(name = "height", description = "The height of each picture, likewise.")
 )]
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct EmbedImage {
@@ -94,7 +91,9 @@ impl ScalarUDFImpl for EmbedImage {
     }
 
     fn return_type(&self, _types: &[DataType]) -> Result<DataType> {
-        exec_err!("embed_image: the type depends on the model and comes from return_field_from_args")
+        exec_err!(
+            "embed_image: the type depends on the model and comes from return_field_from_args"
+        )
     }
 
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
@@ -130,7 +129,10 @@ impl ScalarUDFImpl for EmbedImage {
         let Some(frames) = args.args.first() else {
             return exec_err!("embed_image: the argument frame is missing");
         };
-        let is_constant = args.args.iter().all(|a| matches!(a, ColumnarValue::Scalar(_)));
+        let is_constant = args
+            .args
+            .iter()
+            .all(|a| matches!(a, ColumnarValue::Scalar(_)));
         let rows = if is_constant { 1 } else { args.number_rows };
         let shapes = Shapes::of(&args, rows)?;
         let pictures = Vectors::<Float32Type>::from_argument(self.name(), frames)?;
@@ -163,7 +165,9 @@ impl Shapes {
         };
         let sides = |argument: &ColumnarValue| -> Result<Int64Array> {
             let numbers = argument.to_array(rows)?;
-            Ok(cast(&numbers, &DataType::Int64)?.as_primitive::<Int64Type>().clone())
+            Ok(cast(&numbers, &DataType::Int64)?
+                .as_primitive::<Int64Type>()
+                .clone())
         };
         Ok(Self::Each(sides(width)?, sides(height)?))
     }
@@ -181,7 +185,9 @@ impl Shapes {
         let side = |side: i64| usize::try_from(side).ok().filter(|&side| side > 0);
         let shape = side(height).zip(side(width)).and_then(|(height, width)| {
             let pixels = height.checked_mul(width)?;
-            let channels = [1, 3].into_iter().find(|c| pixels.checked_mul(*c) == Some(count))?;
+            let channels = [1, 3]
+                .into_iter()
+                .find(|c| pixels.checked_mul(*c) == Some(count))?;
             Some((height, width, channels))
         });
         match shape {
@@ -201,7 +207,9 @@ fn embed(
 ) -> Result<ArrayRef> {
     let mut given: Vec<Option<Pixels>> = Vec::with_capacity(rows);
     for row in 0..rows {
-        let values = pictures.row(row).filter(|_| pictures.missing(row).is_none());
+        let values = pictures
+            .row(row)
+            .filter(|_| pictures.missing(row).is_none());
         given.push(match values {
             Some(values) => shapes
                 .get(row, values.len())?

@@ -120,7 +120,9 @@ impl Mp3 {
     fn decode(&mut self, packet: &Packet, interleaved: &mut Vec<f32>) -> Result<Decoded, Error> {
         let wrong = |what| Err(Error::DecodeError(what));
         interleaved.resize(MAX_SAMPLES_PER_FRAME, 0.0);
-        let (taken, result) = self.decoder.decode(&packet.data, interleaved.as_mut_slice());
+        let (taken, result) = self
+            .decoder
+            .decode(&packet.data, interleaved.as_mut_slice());
         let (info, is_missing) = match result {
             Ok(info) => (info, false),
             Err(DecodeError::ReservoirUnavailable(info)) => {
@@ -139,7 +141,11 @@ impl Mp3 {
         }
         self.channels = channels;
         // MPEG-1 has two granules of 576 samples in a frame, MPEG-2 and 2.5 one.
-        let mut frames = if info.sample_rate >= 32_000 { 1152 } else { 576 };
+        let mut frames = if info.sample_rate >= 32_000 {
+            1152
+        } else {
+            576
+        };
         interleaved.truncate(frames * channels);
         if self.trims {
             let start = (packet.trim_start.get() as usize).min(frames);

@@ -72,12 +72,8 @@ impl Decoder {
         });
         match packets {
             Ok((packets, codec)) => {
-                let sample_rate = checked_rate(
-                    packets
-                        .parameters()
-                        .sample_rate
-                        .or(codec.sample_rate()),
-                )?;
+                let sample_rate =
+                    checked_rate(packets.parameters().sample_rate.or(codec.sample_rate()))?;
                 let heard = packets.heard(sample_rate)?;
                 let (silence, samples) = (heard.silence, heard.samples);
                 Ok(Self {
@@ -232,7 +228,12 @@ impl Decoder {
     }
 
     /// As [`next_frames`](Self::next_frames), of a packet after a seek. It sets the position.
-    fn settle(&mut self, seconds: f64, packet: &Packet, decoded: Option<Decoded>) -> (usize, usize) {
+    fn settle(
+        &mut self,
+        seconds: f64,
+        packet: &Packet,
+        decoded: Option<Decoded>,
+    ) -> (usize, usize) {
         let start = (seconds * f64::from(self.sample_rate)).round() as u64;
         let (frames, channels) = decoded.map_or((0, 1), |d| (d.frames, d.channels));
         // A first block of Vorbis, and what could not be decoded, give nothing.

@@ -31,14 +31,21 @@ fn one_size_is_a_tensor() {
     assert_eq!(tensor.list_size(), 121 * 170 * 3);
     assert_eq!(batch.num_rows(), 1);
 
-    let grey = [("color", Value::Text("grey".into())), ("width", Value::Integer(34))];
+    let grey = [
+        ("color", Value::Text("grey".into())),
+        ("width", Value::Integer(34)),
+    ];
     let (width, height, bytes) = pixels(&picture("photo.png"), &grey);
     assert_eq!((width, height, bytes.len()), (34, 24, 34 * 24));
 }
 
 #[test]
 fn several_sizes_are_lists() {
-    let files = vec![picture("photo.png"), picture("small.jpg"), picture("turned.png")];
+    let files = vec![
+        picture("photo.png"),
+        picture("small.jpg"),
+        picture("turned.png"),
+    ];
     let described = Images.describe(files.clone(), &options(&[])).unwrap();
     let frame = described.schema.field_with_name("frame").unwrap();
     assert!(matches!(frame.data_type(), DataType::List(_)));
@@ -54,10 +61,16 @@ fn a_jpeg_is_what_libjpeg_makes_of_it() {
     assert_eq!((width, height), (96, 70));
     let want = std::fs::read(picture("small_jpg.bin")).unwrap();
     assert_eq!(bytes.len(), want.len());
-    let differences = bytes.iter().zip(&want).map(|(a, b)| u32::from(a.abs_diff(*b)));
+    let differences = bytes
+        .iter()
+        .zip(&want)
+        .map(|(a, b)| u32::from(a.abs_diff(*b)));
     let (worst, sum) = differences.fold((0, 0), |(w, s), d| (d.max(w), s + d));
     // Decoders may round their transforms and their colours in different ways.
-    assert!(worst <= 8 && f64::from(sum) / (want.len() as f64) < 1.0, "{worst} {sum}");
+    assert!(
+        worst <= 8 && f64::from(sum) / (want.len() as f64) < 1.0,
+        "{worst} {sum}"
+    );
 }
 
 #[test]
@@ -69,7 +82,12 @@ fn pictures_stand_upright_and_without_transparency() {
     // Grey is repeated.
     let (_, _, grey) = pixels(&picture("grey.png"), &[]);
     assert_eq!(grey.len(), 64 * 48 * 3);
-    assert!(grey.as_chunks::<3>().0.iter().all(|[r, g, b]| r == g && g == b));
+    assert!(
+        grey.as_chunks::<3>()
+            .0
+            .iter()
+            .all(|[r, g, b]| r == g && g == b)
+    );
 }
 
 #[test]
@@ -77,11 +95,17 @@ fn without_the_frame_only_headers_are_read() {
     let whole = std::fs::read(picture("photo.jpg")).unwrap();
     let (_dir, path) = file("cut.jpg", &whole[..whole.len() / 2]);
     let all = scan(&Images, &path, &[]).unwrap();
-    let batches: Vec<_> = Images.open(&project(all, &["height", "width"])).unwrap().collect();
+    let batches: Vec<_> = Images
+        .open(&project(all, &["height", "width"]))
+        .unwrap()
+        .collect();
     let batch = batches[0].as_ref().unwrap();
     assert_eq!(batch["height"].as_primitive::<Int32Type>().value(0), 121);
     let message = error(&Images, &path, &[]);
-    assert!(message.contains("cut.jpg: the picture is cut off"), "{message}");
+    assert!(
+        message.contains("cut.jpg: the picture is cut off"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -91,7 +115,11 @@ fn damaged_files_say_so() {
     let mut flipped = png.clone();
     flipped[png.len() / 2] ^= 0xff;
     for (name, bytes, part) in [
-        ("a.png", png[..png.len() / 2].to_vec(), "the picture is damaged"),
+        (
+            "a.png",
+            png[..png.len() / 2].to_vec(),
+            "the picture is damaged",
+        ),
         ("b.png", flipped, "the picture is damaged"),
         ("c.jpg", jpeg[..20].to_vec(), "its header is damaged"),
         ("d.jpg", b"GIF89a...".to_vec(), "no JPEG or PNG"),
@@ -99,10 +127,16 @@ fn damaged_files_say_so() {
     ] {
         let (_dir, path) = file(name, bytes);
         let message = error(&Images, &path, &[]);
-        assert!(message.contains(name) && message.contains(part), "{message}");
+        assert!(
+            message.contains(name) && message.contains(part),
+            "{message}"
+        );
     }
     let (_dir, path) = file("empty.png", b"");
-    let message = Images.describe(vec![path], &options(&[])).unwrap_err().to_string();
+    let message = Images
+        .describe(vec![path], &options(&[]))
+        .unwrap_err()
+        .to_string();
     assert!(message.contains("empty (0 bytes)"), "{message}");
 }
 

@@ -133,7 +133,8 @@ impl Painter {
             }
             Picture::Coded(frame) if from != to => {
                 // A fourth channel that means nothing costs less than three.
-                self.converter.convert::<4>(colour, frame, 0..frame.height, pixels)?;
+                self.converter
+                    .convert::<4>(colour, frame, 0..frame.height, pixels)?;
                 pass::<U8x4>(resizer, resize, pixels, from, across, between)?;
                 pass::<U8x4>(resizer, resize, across, between, pixels, to)?;
                 let pixels = pixels.as_chunks::<4>().0;
@@ -143,7 +144,8 @@ impl Painter {
                 resized
             }
             Picture::Coded(frame) => {
-                self.converter.convert::<3>(colour, frame, 0..frame.height, pixels)?;
+                self.converter
+                    .convert::<3>(colour, frame, 0..frame.height, pixels)?;
                 pixels
             }
             Picture::Rgb { rgb, .. } if from != to => {
@@ -222,14 +224,26 @@ fn across_by_fours(
             *out = [*a, *b, *c, *d];
         }
     }
-    pass::<U8x4>(resizer, resize, quads, (from_width, fours), resized, (width, fours))?;
+    pass::<U8x4>(
+        resizer,
+        resize,
+        quads,
+        (from_width, fours),
+        resized,
+        (width, fours),
+    )?;
     let row = width as usize;
     across.clear();
     across.resize(height as usize * row, 0);
-    for (four, out) in resized.chunks_exact(4 * row).zip(across.chunks_mut(4 * row)) {
+    for (four, out) in resized
+        .chunks_exact(4 * row)
+        .zip(across.chunks_mut(4 * row))
+    {
         for (i, out) in out.chunks_exact_mut(row).enumerate() {
             let quads = four.as_chunks::<4>().0;
-            out.iter_mut().zip(quads).for_each(|(out, quad)| *out = quad[i]);
+            out.iter_mut()
+                .zip(quads)
+                .for_each(|(out, quad)| *out = quad[i]);
         }
     }
     Ok(())

@@ -45,7 +45,8 @@ fn sizes_are_changed_as_by_pillow() {
         preprocessor.append(&values, shape, &mut input).unwrap();
         let (bytes, rest) = want.split_at(height * width * 3);
         // From colour after colour to pixel after pixel.
-        let ours = (0..bytes.len()).map(|i| (input[i % 3 * height * width + i / 3] * 255.0).round());
+        let ours =
+            (0..bytes.len()).map(|i| (input[i % 3 * height * width + i / 3] * 255.0).round());
         let differences = ours.zip(bytes).map(|(a, &b)| (a - f32::from(b)).abs());
         let (worst, sum) = differences.fold((0f32, 0.0), |(w, s), d| (w.max(d), s + d));
         assert!(worst <= 1.0, "{config}: {worst}");
@@ -68,10 +69,19 @@ fn numbers_are_scaled_and_normalised() {
     let input = |config: Value, picture: &[f32], channels: usize| -> Vec<f32> {
         let mut input = Vec::new();
         let preprocessor = parse(config).unwrap();
-        preprocessor.append(picture, (1, 2, channels), &mut input).unwrap();
+        preprocessor
+            .append(picture, (1, 2, channels), &mut input)
+            .unwrap();
         input
     };
-    let want = [1.0, -1.0, -1.0, 3.0, (0.2 - 0.125) / 2.0, (1.0 - 0.125) / 2.0];
+    let want = [
+        1.0,
+        -1.0,
+        -1.0,
+        3.0,
+        (0.2 - 0.125) / 2.0,
+        (1.0 - 0.125) / 2.0,
+    ];
     assert_eq!(input(config.clone(), &picture, 3), want.map(|v| v as f32));
     // Grey is repeated.
     let grey = input(config.clone(), &[1.0, 0.0], 1);
@@ -82,10 +92,15 @@ fn numbers_are_scaled_and_normalised() {
     assert_eq!(input(again, &picture, 3)[..4], [2.0, -2.0, -4.0, 12.0]);
     // Bytes as they are.
     let plain = json!({"size": {"height": 1, "width": 2}, "resample": 0, "do_rescale": false});
-    assert_eq!(input(plain, &picture, 3), [255.0, 0.0, 0.0, 255.0, 51.0, 255.0]);
+    assert_eq!(
+        input(plain, &picture, 3),
+        [255.0, 0.0, 0.0, 255.0, 51.0, 255.0]
+    );
 
     let strict = json!({"size": {"height": 1, "width": 2}, "resample": 2});
-    let error = parse(strict).unwrap().append(&[1.0, 0.0], (1, 2, 1), &mut vec![]);
+    let error = parse(strict)
+        .unwrap()
+        .append(&[1.0, 0.0], (1, 2, 1), &mut vec![]);
     assert!(error.unwrap_err().contains("the picture is grey"));
 }
 
@@ -100,7 +115,11 @@ fn what_is_not_said_is_the_processors_own() {
     assert_eq!(filter("ViTImageProcessorFast"), Ok(bilinear));
     let bicubic = ResizeAlg::Convolution(FilterType::CatmullRom);
     assert_eq!(filter("CLIPImageProcessor"), Ok(bicubic));
-    assert!(filter("OtherImageProcessor").unwrap_err().contains("resample is missing"));
+    assert!(
+        filter("OtherImageProcessor")
+            .unwrap_err()
+            .contains("resample is missing")
+    );
 
     let old = |kind: &str| {
         parse(json!({"feature_extractor_type": kind, "size": 8, "resample": 2, "do_center_crop": true, "crop_size": 6}))
@@ -108,25 +127,62 @@ fn what_is_not_said_is_the_processors_own() {
     };
     assert_eq!(old("CLIPFeatureExtractor"), Ok(Target::ShortestEdge(8)));
     assert_eq!(old("ViTFeatureExtractor"), Ok(Target::Exact(8, 8)));
-    assert!(old("NewFeatureExtractor").unwrap_err().contains("different ways"));
+    assert!(
+        old("NewFeatureExtractor")
+            .unwrap_err()
+            .contains("different ways")
+    );
 }
 
 #[test]
 fn what_is_not_known_is_refused() {
     for (config, message) in [
-        (json!({"size": {"height": 8, "width": 8}, "resample": 2, "do_pad": true}), "the step do_pad"),
-        (json!({"size": {"height": 8, "width": 8}, "resample": 2, "crop_pct": 0.9}), "the step crop_pct"),
-        (json!({"size": {"height": 8, "width": 8}, "resample": 2, "rescale_offset": true}), "rescale_offset"),
-        (json!({"size": {"height": 8, "width": 8}, "resample": 6}), "from 0 to 5"),
-        (json!({"size": {"height": 0, "width": 8}, "resample": 2}), "from 1 to 4096"),
-        (json!({"size": {"longest_edge": 8}, "resample": 2}), "size has longest_edge"),
-        (json!({"size": {"shortest_edge": 8}, "resample": 2}), "different sizes"),
-        (json!({"size": {"shortest_edge": 8}, "resample": 2, "do_center_crop": true, "crop_size": 9}), "larger than"),
+        (
+            json!({"size": {"height": 8, "width": 8}, "resample": 2, "do_pad": true}),
+            "the step do_pad",
+        ),
+        (
+            json!({"size": {"height": 8, "width": 8}, "resample": 2, "crop_pct": 0.9}),
+            "the step crop_pct",
+        ),
+        (
+            json!({"size": {"height": 8, "width": 8}, "resample": 2, "rescale_offset": true}),
+            "rescale_offset",
+        ),
+        (
+            json!({"size": {"height": 8, "width": 8}, "resample": 6}),
+            "from 0 to 5",
+        ),
+        (
+            json!({"size": {"height": 0, "width": 8}, "resample": 2}),
+            "from 1 to 4096",
+        ),
+        (
+            json!({"size": {"longest_edge": 8}, "resample": 2}),
+            "size has longest_edge",
+        ),
+        (
+            json!({"size": {"shortest_edge": 8}, "resample": 2}),
+            "different sizes",
+        ),
+        (
+            json!({"size": {"shortest_edge": 8}, "resample": 2, "do_center_crop": true, "crop_size": 9}),
+            "larger than",
+        ),
         (json!({"do_resize": true}), "needs size"),
         (json!({}), "different sizes"),
-        (json!({"size": {"height": 8, "width": 8}, "resample": 2, "do_normalize": true, "image_mean": [0.5]}), "three numbers"),
-        (json!({"size": {"height": 8, "width": 8}, "resample": 2, "image_mean": [0, 0, 0], "image_std": [1, 0, 1]}), "must not be 0"),
-        (json!({"size": {"height": 8, "width": 8}, "resample": 2, "do_rescale": "yes"}), "true or false"),
+        (
+            json!({"size": {"height": 8, "width": 8}, "resample": 2, "do_normalize": true, "image_mean": [0.5]}),
+            "three numbers",
+        ),
+        (
+            json!({"size": {"height": 8, "width": 8}, "resample": 2, "image_mean": [0, 0, 0], "image_std": [1, 0, 1]}),
+            "must not be 0",
+        ),
+        (
+            json!({"size": {"height": 8, "width": 8}, "resample": 2, "do_rescale": "yes"}),
+            "true or false",
+        ),
     ] {
         let error = parse(config.clone()).unwrap_err();
         assert!(error.contains(message), "{config}: {error}");
@@ -135,7 +191,8 @@ fn what_is_not_known_is_refused() {
     let off = json!({"size": {"height": 8, "width": 8}, "resample": 2, "do_pad": false, "crop_pct": null});
     assert!(parse(off).is_ok());
 
-    let cut = parse(json!({"do_center_crop": true, "crop_size": {"height": 4, "width": 6}})).unwrap();
+    let cut =
+        parse(json!({"do_center_crop": true, "crop_size": {"height": 4, "width": 6}})).unwrap();
     let error = cut.append(&[0.0; 36], (3, 4, 3), &mut vec![]).unwrap_err();
     assert!(error.contains("the picture is 4 x 3"), "{error}");
 }
