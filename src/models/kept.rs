@@ -42,6 +42,9 @@ fn stamp(folder: &Path) -> Stamp {
     [
         "onnx/model.onnx",
         "model.onnx",
+        "onnx/vision_model.onnx",
+        "vision_model.onnx",
+        "preprocessor_config.json",
         "tokenizer.json",
         "modules.json",
         "config.json",

@@ -4,6 +4,7 @@
 pub mod backend;
 pub mod embedding;
 pub mod fitted_times;
+pub mod image_embedding;
 mod kept;
 mod options;
 pub mod ridge;
@@ -34,6 +35,7 @@ use store::Description;
 /// The functions that need models.
 pub fn register_functions(context: &SessionContext, models: &Arc<Models>) {
     context.register_udf(embedding::udf::udf());
+    context.register_udf(image_embedding::udf::udf());
     context.register_udf(srm::srm_transform(Arc::clone(models)));
     context.register_udf(srm::srm_inverse(Arc::clone(models)));
     context.register_udf(ridge::ridge_predict(Arc::clone(models)));

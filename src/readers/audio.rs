@@ -1,6 +1,7 @@
 //! `read_audio`: the sound of files in stretches of time.
 
 mod ahead;
+mod codec;
 pub(super) mod container;
 mod decode;
 pub(super) mod listing;

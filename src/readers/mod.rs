@@ -28,6 +28,7 @@ mod ffmpeg;
 pub mod files;
 pub mod format;
 pub mod gifti;
+pub mod images;
 pub mod masks;
 mod matroska;
 pub mod media_end;
@@ -71,6 +72,7 @@ pub fn formats() -> Vec<Arc<dyn Format>> {
         Arc::new(subtitles::Subtitles),
         Arc::new(textgrid::TextGrid),
         Arc::new(video::Video),
+        Arc::new(images::Images),
     ]
 }
 

@@ -2,14 +2,14 @@
 
 mod ahead;
 mod batches;
-mod colour;
+pub mod colour;
 mod convert;
 mod decode;
 mod external;
-mod paint;
+pub mod paint;
 mod rows;
 mod stream;
-mod wanted;
+pub mod wanted;
 
 use std::fmt::Debug;
 use std::path::PathBuf;
@@ -102,7 +102,7 @@ impl Format for Video {
                 continue;
             }
             let stream = Stream::open(&path, wanted.stream).map_err(|e| file_error(&path, e))?;
-            let this = wanted.size(stream.size);
+            let this = wanted.sides.size(stream.size);
             match (size, kept.first()) {
                 (Some(first), Some(other)) if first != this => {
                     let other: &PathBuf = other;
@@ -148,7 +148,8 @@ impl Format for Video {
     }
 }
 
-fn frame_field(width: u32, height: u32, is_grey: bool) -> Result<Field> {
+/// The column `frame` of pictures of one size.
+pub fn frame_field(width: u32, height: u32, is_grey: bool) -> Result<Field> {
     let mut shape = vec![height as usize, width as usize];
     let mut names = vec!["height".to_string(), "width".to_string()];
     if !is_grey {

@@ -31,6 +31,7 @@ async fn every_function_is_documented() {
         .chain(windows.iter().map(|f| f.name()))
         .chain([
             "embed",
+            "embed_image",
             "srm_transform",
             "ridge_predict",
             "model_scores",

@@ -13,7 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use datafusion::common::{Result, exec_datafusion_err, exec_err, plan_err};
-use ndarray::{ArrayD, ArrayView2, ArrayView3};
+use ndarray::{ArrayD, ArrayView2, ArrayViewD};
 
 /// A loaded graph that maps matrices of token ids to one tensor of floats.
 pub trait Network: Send + Sync {
@@ -29,13 +29,16 @@ pub trait Network: Send + Sync {
     fn concurrent_runs(&self) -> usize;
 }
 
-/// A loaded graph that maps one tensor of floats to another, as a vocoder does.
+/// A loaded graph that maps one tensor of floats to another, as a vocoder or an encoder of pictures does.
 pub trait SignalNetwork: Send + Sync {
     /// Whether [`run`](Self::run) takes inputs of that shape.
-    fn takes(&self, shape: [usize; 3]) -> bool;
+    fn takes(&self, shape: &[usize]) -> bool;
 
-    /// Runs the graph once; the result is its first output.
-    fn run(&self, input: ArrayView3<f32>) -> Result<ArrayD<f32>>;
+    /// The output that [`run`](Self::run) gives.
+    fn output(&self) -> &str;
+
+    /// Runs the graph once.
+    fn run(&self, input: ArrayViewD<f32>) -> Result<ArrayD<f32>>;
 }
 
 /// A library that runs graphs.
@@ -105,14 +108,19 @@ impl Backend {
 
     /// Loads the graph at `path` whose one input is a tensor of floats of that shape. tract is given
     /// the very shape, which makes convolutions more than twice as fast; onnxruntime takes any other too.
-    pub fn open_signal(self, path: &Path, shape: [usize; 3]) -> Result<Box<dyn SignalNetwork>> {
+    /// Its result is the first of its outputs that has a name in `outputs`, else its first output.
+    pub fn open_signal(
+        self,
+        path: &Path,
+        shape: &[usize],
+        outputs: &[&str],
+    ) -> Result<Box<dyn SignalNetwork>> {
         let opened = guard(|| match self {
             Backend::OnnxRuntime => {
-                ort::Session::open(path, &[]).map(|n| Box::new(n) as Box<dyn SignalNetwork>)
+                ort::Session::open(path, outputs).map(|n| Box::new(n) as Box<dyn SignalNetwork>)
             }
-            Backend::Tract => {
-                tract::SignalPlan::open(path, shape).map(|n| Box::new(n) as Box<dyn SignalNetwork>)
-            }
+            Backend::Tract => tract::SignalPlan::open(path, shape, outputs)
+                .map(|n| Box::new(n) as Box<dyn SignalNetwork>),
         });
         opened.or_else(|reason| exec_err!("{self} cannot run '{}': {reason}", path.display()))
     }

@@ -10,7 +10,7 @@ use ::ort::logging::LogLevel;
 use ::ort::session::SessionInputValue;
 use ::ort::value::TensorRef;
 use datafusion::common::Result;
-use ndarray::{ArrayD, ArrayView2, ArrayView3};
+use ndarray::{ArrayD, ArrayView2, ArrayViewD};
 
 use super::{Network, SignalNetwork, failed_run, guard, library, threads};
 
@@ -177,14 +177,21 @@ impl Network for Session {
 }
 
 impl SignalNetwork for Session {
-    fn takes(&self, _shape: [usize; 3]) -> bool {
+    fn takes(&self, _shape: &[usize]) -> bool {
         true
     }
 
-    fn run(&self, input: ArrayView3<f32>) -> Result<ArrayD<f32>> {
+    fn output(&self) -> &str {
+        &self.output
+    }
+
+    fn run(&self, input: ArrayViewD<f32>) -> Result<ArrayD<f32>> {
         let failed = |e: &dyn std::fmt::Display| failed_run("onnxruntime", &self.path, e);
         let [name] = self.inputs.as_slice() else {
-            return Err(failed(&"the graph must have one input"));
+            return Err(failed(&format!(
+                "the graph must have one input, and has {}",
+                self.inputs.join(", ")
+            )));
         };
         let tensor = TensorRef::from_array_view(input).map_err(|e| failed(&e))?;
         self.result(vec![(name.as_str(), SessionInputValue::from(tensor))])

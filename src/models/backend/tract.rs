@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use datafusion::common::Result;
-use ndarray::{ArrayD, ArrayView2, ArrayView3, Axis, s};
+use ndarray::{ArrayD, ArrayView2, ArrayViewD, Axis, s};
 use tract_onnx::prelude::*;
 
 use super::{Network, SignalNetwork, failed_run, guard, threads};
@@ -128,24 +128,41 @@ impl Network for Plan {
 pub struct SignalPlan {
     path: PathBuf,
     plan: Arc<TypedRunnableModel>,
-    shape: [usize; 3],
+    shape: Vec<usize>,
+    output: String,
 }
 
 impl SignalPlan {
-    pub fn open(path: &Path, shape: [usize; 3]) -> Result<Self, String> {
-        let load = || -> TractResult<Arc<TypedRunnableModel>> {
+    pub fn open(path: &Path, shape: &[usize], outputs: &[&str]) -> Result<Self, String> {
+        let load = || -> TractResult<Self> {
             let mut model = tract_onnx::onnx().model_for_path(path)?;
+            if model.input_outlets()?.len() != 1 {
+                return Err(TractError::msg("the graph must have one input"));
+            }
+            let outlets = model.output_outlets()?.to_vec();
+            let name = |outlet: &OutletId| {
+                let label = model.outlet_label(*outlet);
+                label.unwrap_or(&model.node(outlet.node).name).to_string()
+            };
+            let names: Vec<String> = outlets.iter().map(name).collect();
+            let place = |wanted: &&str| names.iter().position(|name| name == wanted);
+            let place = outputs.iter().find_map(place).unwrap_or(0);
+            let (Some(outlet), Some(output)) = (outlets.get(place), names.get(place)) else {
+                return Err(TractError::msg("the graph has no output"));
+            };
+            model.select_output_outlets(&[*outlet])?;
             model.set_input_fact(0, f32::fact(shape).into())?;
-            model.into_optimized()?.into_runnable()
+            Ok(Self {
+                path: path.to_path_buf(),
+                plan: model.into_optimized()?.into_runnable()?,
+                shape: shape.to_vec(),
+                output: output.clone(),
+            })
         };
-        Ok(Self {
-            path: path.to_path_buf(),
-            plan: load().map_err(|e| format!("{e:#}"))?,
-            shape,
-        })
+        load().map_err(|e| format!("{e:#}"))
     }
 
-    fn try_run(&self, input: ArrayView3<f32>) -> TractResult<ArrayD<f32>> {
+    fn try_run(&self, input: ArrayViewD<f32>) -> TractResult<ArrayD<f32>> {
         let result = self
             .plan
             .run(tvec!(Tensor::from(input.to_owned()).into()))?;
@@ -157,11 +174,15 @@ impl SignalPlan {
 }
 
 impl SignalNetwork for SignalPlan {
-    fn takes(&self, shape: [usize; 3]) -> bool {
+    fn takes(&self, shape: &[usize]) -> bool {
         self.shape == shape
     }
 
-    fn run(&self, input: ArrayView3<f32>) -> Result<ArrayD<f32>> {
+    fn output(&self) -> &str {
+        &self.output
+    }
+
+    fn run(&self, input: ArrayViewD<f32>) -> Result<ArrayD<f32>> {
         guard(|| self.try_run(input).map_err(|e| format!("{e:#}")))
             .map_err(|reason| failed_run("tract", &self.path, reason))
     }

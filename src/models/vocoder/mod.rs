@@ -110,7 +110,8 @@ impl Vocoder {
             let input = Array3::from_shape_fn((1, n_mels, length), |(_, band, i)| {
                 frames[(window.frames.start + i) * n_mels + band]
             });
-            let output = self.network([1, n_mels, length])?.run(input.view())?;
+            let network = self.network(&[1, n_mels, length])?;
+            let output = network.run(input.view().into_dyn())?;
             if output.len() != length * hop {
                 return exec_err!(
                     "the vocoder {} gave {} samples for {length} frames, where hop_length is {hop}; its config.json is \
@@ -126,12 +127,12 @@ impl Vocoder {
     }
 
     /// The network, loaded for inputs of that shape.
-    fn network(&self, shape: [usize; 3]) -> Result<Arc<dyn SignalNetwork>> {
+    fn network(&self, shape: &[usize]) -> Result<Arc<dyn SignalNetwork>> {
         let mut loaded = self.network.lock().unwrap_or_else(PoisonError::into_inner);
         match &*loaded {
             Some(network) if network.takes(shape) => Ok(Arc::clone(network)),
             _ => {
-                let network = Arc::from(self.backend.open_signal(&self.graph, shape)?);
+                let network = Arc::from(self.backend.open_signal(&self.graph, shape, &[])?);
                 Ok(Arc::clone(loaded.insert(network)))
             }
         }

@@ -1,16 +1,13 @@
 //! Sound files as samples of one channel at their own rate, packet by packet.
 
-use std::io::ErrorKind;
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use datafusion::common::{DataFusionError, Result};
-use symphonia::core::codecs::audio::{AudioCodecParameters, AudioDecoder, AudioDecoderOptions};
-use symphonia::core::errors::Error;
 use symphonia::core::packet::Packet;
 
 use super::super::format::file_error;
+use super::codec::{Codec, Decoded, explain};
 use super::container::{self, NAMES};
 use super::options::{Channel, Choice};
 use super::packets::{Failure, Packets};
@@ -42,11 +39,12 @@ pub struct Decoder {
     /// After a seek, until the decoder has what it needs from before: packets say where they
     /// are, and may fail.
     settling: bool,
+    has_warned: bool,
     interleaved: Vec<f32>,
 }
 
 enum Source {
-    Packets(Packets, Box<dyn AudioDecoder>),
+    Packets(Packets, Codec),
     /// A coding that is not decoded here.
     Program(Program),
 }
@@ -67,19 +65,15 @@ impl Decoder {
         };
         let packets = Packets::open(path, found, choice.stream).and_then(|packets| {
             let trims = packets.trims();
-            match make_codec(packets.parameters(), trims) {
+            match Codec::open(packets.parameters(), trims) {
                 Ok(codec) => Ok((packets, codec)),
                 Err(why) => Err(Failure::Undecoded(why, packets.number())),
             }
         });
         match packets {
             Ok((packets, codec)) => {
-                let sample_rate = checked_rate(
-                    packets
-                        .parameters()
-                        .sample_rate
-                        .or(codec.codec_params().sample_rate),
-                )?;
+                let sample_rate =
+                    checked_rate(packets.parameters().sample_rate.or(codec.sample_rate()))?;
                 let heard = packets.heard(sample_rate)?;
                 let (silence, samples) = (heard.silence, heard.samples);
                 Ok(Self {
@@ -118,6 +112,7 @@ impl Decoder {
             clock: 0,
             position: 0,
             settling: false,
+            has_warned: false,
             interleaved: Vec::new(),
         }
     }
@@ -188,8 +183,8 @@ impl Decoder {
 
     /// Decodes the next packet, interleaved: how many samples it has, and channels.
     fn next_frames(&mut self) -> Result<Option<(usize, usize)>> {
-        let packets = match &mut self.source {
-            Source::Packets(packets, _) => packets,
+        let (packets, codec) = match &mut self.source {
+            Source::Packets(packets, codec) => (packets, codec),
             Source::Program(program) => {
                 let read = program.read(&mut self.interleaved);
                 let channels = program.channels();
@@ -202,14 +197,13 @@ impl Decoder {
             Ok(Some((_, packet))) => packets.padding(packet) * f64::from(self.sample_rate),
             _ => 0.0,
         };
-        let Some((seconds, packet)) = next.map_err(|e| self.damaged(&e))? else {
-            return Ok(None);
+        let (seconds, packet) = match next {
+            Ok(Some(next)) => next,
+            Ok(None) => return Ok(None),
+            Err(e) => return Err(self.damaged(&e)),
         };
-        if self.settling {
-            return Ok(Some(self.settle(seconds, &packet)));
-        }
         let off = seconds - self.position as f64 / f64::from(self.sample_rate);
-        if off.abs() > drift {
+        if off.abs() > drift && !self.settling {
             return Err(self.damaged(&format!(
                 "what follows belongs {:.3} s {}; `ffmpeg -i {} -af aresample=async=1000 out.wav` \
                  puts silence into holes",
@@ -218,22 +212,30 @@ impl Decoder {
                 name(&self.path),
             )));
         }
-        let (frames, channels, rate) = self
-            .decode(&packet)
-            .map_err(|e| self.damaged(&explain(&e)))?;
-        if rate != self.sample_rate {
-            return Err(self.damaged(&format!("the sample rate changes to {rate} Hz")));
+        let decoded = codec.decode(&packet, &mut self.interleaved);
+        if self.settling {
+            return Ok(Some(self.settle(seconds, &packet, decoded.ok())));
         }
-        Ok(Some((
-            frames.saturating_sub(padding.round() as usize),
-            channels,
-        )))
+        let decoded = decoded.map_err(|e| self.damaged(&explain(&e)))?;
+        if decoded.rate != self.sample_rate {
+            return Err(self.damaged(&format!("the sample rate changes to {} Hz", decoded.rate)));
+        }
+        if decoded.is_missing {
+            self.warn_of_silence();
+        }
+        let frames = decoded.frames.saturating_sub(padding.round() as usize);
+        Ok(Some((frames, decoded.channels)))
     }
 
     /// As [`next_frames`](Self::next_frames), of a packet after a seek. It sets the position.
-    fn settle(&mut self, seconds: f64, packet: &Packet) -> (usize, usize) {
+    fn settle(
+        &mut self,
+        seconds: f64,
+        packet: &Packet,
+        decoded: Option<Decoded>,
+    ) -> (usize, usize) {
         let start = (seconds * f64::from(self.sample_rate)).round() as u64;
-        let (frames, channels, _) = self.decode(packet).unwrap_or((0, 1, 0));
+        let (frames, channels) = decoded.map_or((0, 1), |d| (d.frames, d.channels));
         // A first block of Vorbis, and what could not be decoded, give nothing.
         self.position = match frames {
             0 => start.saturating_add(packet.block_dur().get()),
@@ -243,22 +245,16 @@ impl Decoder {
         (frames, channels)
     }
 
-    /// How many samples, channels, and samples per second the packet has; `interleaved` are
-    /// then the samples.
-    fn decode(&mut self, packet: &Packet) -> Result<(usize, usize, u32), Error> {
-        let (codec, interleaved) = match &mut self.source {
-            Source::Packets(_, codec) => (codec, &mut self.interleaved),
-            Source::Program(_) => return Ok((0, 1, self.sample_rate)),
-        };
-        interleaved.clear();
-        let decoded = guarded(|| {
-            let buffer = codec.decode(packet)?;
-            buffer.copy_to_vec_interleaved(interleaved);
-            Ok((buffer.frames(), buffer.spec().rate()))
-        });
-        let (frames, rate) = decoded?;
-        let channels = interleaved.len().checked_div(frames).unwrap_or(1).max(1);
-        Ok((frames, channels, rate))
+    /// Says once that a frame is silent, as players have it where pieces of MP3 were put together.
+    fn warn_of_silence(&mut self) {
+        if !self.has_warned {
+            self.has_warned = true;
+            log::warn!(
+                "{}: at {:.3} s a frame of MP3 builds on others that are not there, and is silent",
+                self.path.display(),
+                self.seconds(self.file_sample())
+            );
+        }
     }
 
     /// Appends what is heard of the samples decoded last.
@@ -333,22 +329,6 @@ fn name(path: &Path) -> std::borrow::Cow<'_, str> {
         .to_string_lossy()
 }
 
-fn make_codec(
-    parameters: &AudioCodecParameters,
-    trims: bool,
-) -> Result<Box<dyn AudioDecoder>, String> {
-    guarded(|| {
-        let options = AudioDecoderOptions::default().gapless(trims);
-        symphonia::default::get_codecs().make_audio_decoder(parameters, &options)
-    })
-    .map_err(|e| {
-        format!(
-            "its sound is in a coding that is not decoded ({})",
-            explain(&e)
-        )
-    })
-}
-
 fn checked_rate(rate: Option<u32>) -> Result<u32, String> {
     match rate {
         Some(rate) if SAMPLE_RATES.contains(&rate) => Ok(rate),
@@ -358,19 +338,5 @@ fn checked_rate(rate: Option<u32>) -> Result<u32, String> {
             SAMPLE_RATES.end()
         )),
         None => Err("its header does not say the sample rate".to_string()),
-    }
-}
-
-/// Runs a part of symphonia; a panic over a damaged file is an error like others.
-pub fn guarded<T>(run: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
-    catch_unwind(AssertUnwindSafe(run))
-        .unwrap_or(Err(Error::DecodeError("the decoder failed on it")))
-}
-
-pub fn explain(error: &Error) -> String {
-    match error {
-        Error::IoError(e) if e.kind() == ErrorKind::UnexpectedEof => "it is cut off".to_string(),
-        Error::DecodeError(what) | Error::Unsupported(what) => (*what).to_string(),
-        other => other.to_string(),
     }
 }

@@ -16,13 +16,17 @@ use symphonia::core::units::Timestamp;
 use symphonia::default::formats::{FlacReader, MkvReader, MpaReader, OggReader, WavReader};
 
 use super::super::matroska;
+use super::codec::{explain, guarded};
 use super::container::Container;
-use super::decode::{explain, guarded};
 use super::movie::Soundtrack;
 
 /// How far packets with coarse time stamps may stray from the time that their number gives,
 /// in seconds. Recorders' clocks drift a little; what is further off is a hole in the sound.
 const DRIFT: f64 = 0.1;
+
+/// Samples before a frame of MP3 that it builds on: the bits that it borrows from frames before it (511
+/// bytes at most, or 255 of MPEG-2), the halves that overlap, and the filters.
+const MPEG_HISTORY: u64 = 16 * 1152;
 
 /// Why a stream cannot be decoded here.
 pub enum Failure {
@@ -350,11 +354,10 @@ impl Stream {
     }
 
     fn seek(&mut self, target: u64) -> bool {
-        // Samples before `target` that a decoder needs: the bits that an MP3 frame borrows
-        // from those before it, and the halves that overlap.
+        // Samples before `target` that a decoder needs.
         let before = match self.container {
             Container::Wav | Container::Flac => 0,
-            Container::Mpeg => 12 * 1152,
+            Container::Mpeg => MPEG_HISTORY,
             Container::Ogg => 2 * 8192,
             Container::Matroska | Container::Movie => return false,
         };

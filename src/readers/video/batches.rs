@@ -1,11 +1,13 @@
 //! A film's rows as record batches.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, FixedSizeListArray, Float32Array, Float64Array, Int64Array, RecordBatch,
 };
+use arrow::buffer::Buffer;
 use arrow::datatypes::{DataType, FieldRef, SchemaRef};
 use datafusion::common::{Result, exec_err};
 
@@ -34,7 +36,7 @@ impl Batches {
         let fail = |message: String| file_error(&scan.path, message);
         let wanted = Wanted::new(&scan.options)?;
         let stream = Stream::open(&scan.path, wanted.stream).map_err(fail)?;
-        let (width, height) = wanted.size(stream.size);
+        let (width, height) = wanted.sides.size(stream.size);
         let (turns, colour) = (stream.turns.unwrap_or(0), stream.colour);
         let (timeline, pictures) = stream.index().map_err(fail)?;
         let mut rows = Rows::new(timeline, wanted.fps);
@@ -83,6 +85,7 @@ impl Batches {
                     length: *length,
                     source,
                     painted: None,
+                    given: VecDeque::new(),
                 });
             }
         }
@@ -118,7 +121,7 @@ impl Batches {
         let Some(frames) = &mut self.frames else {
             return exec_err!("read_video: column frame was not planned");
         };
-        let mut values = Vec::with_capacity((to - from) * frames.length as usize);
+        let mut values = frames.buffer((to - from) * frames.length as usize);
         frames.painted = None;
         for row in from..to {
             let sample = self.rows.sample(row);
@@ -131,6 +134,7 @@ impl Batches {
             }
         }
         let values = Arc::new(Float32Array::from(values));
+        frames.given.push_back(values.values().inner().clone());
         let item = Arc::clone(&frames.item);
         Ok(Arc::new(FixedSizeListArray::try_new(
             item,
@@ -172,9 +176,27 @@ struct Frames {
     source: Source,
     /// The sample that was painted last, and where in the batch.
     painted: Option<(usize, usize)>,
+    /// The numbers of the batches given last.
+    given: VecDeque<Buffer>,
 }
 
+/// Batches whose memory is kept for others to come: as many as are on their way to who reads them.
+const KEPT: usize = 3;
+
 impl Frames {
+    /// Room for so many numbers: that of an earlier batch, where nobody has that any more. New memory is
+    /// zeroed by the system page by page, which takes as long as the numbers do.
+    fn buffer(&mut self, length: usize) -> Vec<f32> {
+        let oldest = (self.given.len() >= KEPT).then(|| self.given.pop_front());
+        match oldest.flatten().map(Buffer::into_vec::<f32>) {
+            Some(Ok(mut values)) if values.capacity() >= length => {
+                values.clear();
+                values
+            }
+            _ => Vec::with_capacity(length),
+        }
+    }
+
     fn append(&mut self, sample: usize, values: &mut Vec<f32>) -> Result<(), String> {
         match self.painted {
             Some((painted, at)) if painted == sample => {

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use fast_image_resize::images::{TypedImage, TypedImageRef};
-use fast_image_resize::pixels::{InnerPixel, U8, U8x3};
+use fast_image_resize::pixels::{InnerPixel, U8, U8x3, U8x4};
 use fast_image_resize::{PixelTrait, ResizeAlg, ResizeOptions, Resizer};
 use rust_h264::decoder::Frame;
 
@@ -47,6 +47,7 @@ pub struct Painter {
     pixels: Vec<u8>,
     grey: Vec<u8>,
     across: Vec<u8>,
+    quads: [Vec<u8>; 2],
     resized: Vec<u8>,
     turned: Vec<u8>,
 }
@@ -65,6 +66,7 @@ impl Painter {
             pixels: Vec::new(),
             grey: Vec::new(),
             across: Vec::new(),
+            quads: Default::default(),
             resized: Vec::new(),
             turned: Vec::new(),
         }
@@ -96,42 +98,63 @@ impl Painter {
     /// Grey and the size are made of 8-bit RGB, and the turn comes last.
     pub fn paint<'a>(&'a mut self, picture: Picture<'a>) -> Result<&'a [u8], String> {
         let (colour, is_grey) = (&self.colour, self.look.is_grey);
-        let (from, mut bytes): (_, &[u8]) = match picture {
-            Picture::Coded(frame) if is_grey => {
-                let pixels = &mut self.pixels;
-                self.grey.clear();
-                for rows in bands(frame.height) {
-                    self.converter.convert::<4>(colour, frame, rows, pixels)?;
-                    append_greys::<4>(pixels, &mut self.grey);
-                }
-                ((frame.width, frame.height), &self.grey)
-            }
-            Picture::Coded(frame) => {
-                let pixels = &mut self.pixels;
-                self.converter
-                    .convert::<3>(colour, frame, 0..frame.height, pixels)?;
-                ((frame.width, frame.height), pixels)
-            }
-            Picture::Rgb { width, height, rgb } if is_grey => {
-                self.grey.clear();
-                append_greys::<3>(rgb, &mut self.grey);
-                ((width, height), &self.grey)
-            }
-            Picture::Rgb { width, height, rgb } => ((width, height), rgb),
+        let from = match &picture {
+            Picture::Coded(frame) => (frame.width, frame.height),
+            Picture::Rgb { width, height, .. } => (*width, *height),
         };
         let to = match self.turns % 2 {
             0 => (self.width, self.height),
             _ => (self.height, self.width),
         };
-        if from != to {
-            let (resizer, resize) = (&mut self.resizer, self.look.resize);
-            let (across, resized) = (&mut self.across, &mut self.resized);
-            match is_grey {
-                true => scale::<U8>(resizer, resize, bytes, from, across, resized, to)?,
-                false => scale::<U8x3>(resizer, resize, bytes, from, across, resized, to)?,
+        let (resizer, resize) = (&mut self.resizer, self.look.resize);
+        let (pixels, across, resized) = (&mut self.pixels, &mut self.across, &mut self.resized);
+        // Across, then down, each rounded to 8 bits: Pillow's order, which shows where a filter overshoots.
+        let between = (to.0, from.1);
+        let mut bytes: &[u8] = match picture {
+            picture if is_grey => {
+                self.grey.clear();
+                match picture {
+                    Picture::Coded(frame) => {
+                        for rows in bands(frame.height) {
+                            self.converter.convert::<4>(colour, frame, rows, pixels)?;
+                            append_greys::<4>(pixels, &mut self.grey);
+                        }
+                    }
+                    Picture::Rgb { rgb, .. } => append_greys::<3>(rgb, &mut self.grey),
+                }
+                if from == to {
+                    &self.grey
+                } else {
+                    let quads = &mut self.quads;
+                    across_by_fours(resizer, resize, &self.grey, from, quads, across, to.0)?;
+                    pass::<U8>(resizer, resize, across, between, resized, to)?;
+                    resized
+                }
             }
-            bytes = &self.resized;
-        }
+            Picture::Coded(frame) if from != to => {
+                // A fourth channel that means nothing costs less than three.
+                self.converter
+                    .convert::<4>(colour, frame, 0..frame.height, pixels)?;
+                pass::<U8x4>(resizer, resize, pixels, from, across, between)?;
+                pass::<U8x4>(resizer, resize, across, between, pixels, to)?;
+                let pixels = pixels.as_chunks::<4>().0;
+                resized.resize(pixels.len() * 3, 0);
+                let three = resized.as_chunks_mut().0.iter_mut().zip(pixels);
+                three.for_each(|(out, &[r, g, b, _])| *out = [r, g, b]);
+                resized
+            }
+            Picture::Coded(frame) => {
+                self.converter
+                    .convert::<3>(colour, frame, 0..frame.height, pixels)?;
+                pixels
+            }
+            Picture::Rgb { rgb, .. } if from != to => {
+                pass::<U8x3>(resizer, resize, rgb, from, across, between)?;
+                pass::<U8x3>(resizer, resize, across, between, resized, to)?;
+                resized
+            }
+            Picture::Rgb { rgb, .. } => rgb,
+        };
         if self.turns != 0 {
             let (width, height) = (to.0 as usize, to.1 as usize);
             match is_grey {
@@ -177,26 +200,53 @@ fn append_greys<const N: usize>(pixels: &[u8], greys: &mut Vec<u8>) {
     greys.extend(pixels.as_chunks().0.iter().map(luma));
 }
 
-/// First across, then down, each rounded to 8 bits: Pillow's order, which shows where a filter overshoots.
-fn scale<P: PixelTrait + InnerPixel>(
+/// Changes the width of a grey picture. Four rows are the four channels of one, which takes a quarter of the time
+/// that `fast_image_resize` takes for a row at once.
+fn across_by_fours(
     resizer: &mut Resizer,
     resize: ResizeAlg,
     bytes: &[u8],
-    (from_width, from_height): (u32, u32),
+    (from_width, height): (u32, u32),
+    [quads, resized]: &mut [Vec<u8>; 2],
     across: &mut Vec<u8>,
-    resized: &mut Vec<u8>,
-    (width, height): (u32, u32),
+    width: u32,
 ) -> Result<(), String> {
-    let between = (width, from_height);
-    pass::<P>(
+    let row = from_width as usize;
+    let fours = height.div_ceil(4);
+    quads.clear();
+    quads.resize(fours as usize * row * 4, 0);
+    for (four, out) in bytes.chunks(4 * row).zip(quads.chunks_exact_mut(4 * row)) {
+        let last = four.len() - row;
+        // Below the last row it stands again.
+        let [a, b, c, d] = [0, 1, 2, 3].map(|i| &four[(i * row).min(last)..][..row]);
+        let columns = a.iter().zip(b).zip(c).zip(d);
+        for (out, (((a, b), c), d)) in out.as_chunks_mut().0.iter_mut().zip(columns) {
+            *out = [*a, *b, *c, *d];
+        }
+    }
+    pass::<U8x4>(
         resizer,
         resize,
-        bytes,
-        (from_width, from_height),
-        across,
-        between,
+        quads,
+        (from_width, fours),
+        resized,
+        (width, fours),
     )?;
-    pass::<P>(resizer, resize, across, between, resized, (width, height))
+    let row = width as usize;
+    across.clear();
+    across.resize(height as usize * row, 0);
+    for (four, out) in resized
+        .chunks_exact(4 * row)
+        .zip(across.chunks_mut(4 * row))
+    {
+        for (i, out) in out.chunks_exact_mut(row).enumerate() {
+            let quads = four.as_chunks::<4>().0;
+            out.iter_mut()
+                .zip(quads)
+                .for_each(|(out, quad)| *out = quad[i]);
+        }
+    }
+    Ok(())
 }
 
 // Of one type: with `Image`, all thirteen kinds of pixels would be compiled, a quarter of
@@ -214,7 +264,7 @@ fn pass<P: PixelTrait + InnerPixel>(
         TypedImageRef::<P>::from_buffer(from_width, from_height, bytes).map_err(|e| fail(&e))?;
     resized.resize(width as usize * height as usize * size_of::<P>(), 0);
     let mut to = TypedImage::<P>::from_buffer(width, height, resized).map_err(|e| fail(&e))?;
-    let options = ResizeOptions::new().resize_alg(resize);
+    let options = ResizeOptions::new().resize_alg(resize).use_alpha(false);
     resizer
         .resize_typed(&from, &mut to, &options)
         .map_err(|e| fail(&e))
@@ -248,7 +298,29 @@ fn turn<const N: usize>(picture: &[u8], w: usize, h: usize, turns: u8, turned: &
 
 #[cfg(test)]
 mod tests {
+    use fast_image_resize::FilterType;
+
     use super::*;
+
+    #[test]
+    fn four_rows_at_once_are_rows_one_by_one() {
+        for (width, height, to) in [(64, 36, 31), (17, 5, 40), (9, 1, 4), (640, 7, 3)] {
+            let bytes: Vec<u8> = (0..width * height).map(|i| (i * 7919 >> 3) as u8).collect();
+            for resize in [
+                ResizeAlg::Nearest,
+                ResizeAlg::Convolution(FilterType::Lanczos3),
+                ResizeAlg::Convolution(FilterType::Bilinear),
+            ] {
+                let (mut one, mut four) = (Vec::new(), Vec::new());
+                let resizer = &mut Resizer::new();
+                let from = (width, height);
+                pass::<U8>(resizer, resize, &bytes, from, &mut one, (to, height)).unwrap();
+                let quads = &mut Default::default();
+                across_by_fours(resizer, resize, &bytes, from, quads, &mut four, to).unwrap();
+                assert_eq!(one, four, "{width} x {height} to {to}");
+            }
+        }
+    }
 
     #[test]
     fn numbers_are_correctly_rounded() {

@@ -9,6 +9,37 @@ use crate::readers::format::{Options, Parameter, ParameterKind};
 /// The largest width and height; their product stays in a vector's range.
 pub const MAX_SIDE: i64 = 16_384;
 
+pub const WIDTH: Parameter = Parameter {
+    name: "width",
+    kind: ParameterKind::Integer,
+    default: "as in the file",
+    description: "Width of the pictures in pixels; alone it keeps the aspect ratio.",
+};
+
+pub const HEIGHT: Parameter = Parameter {
+    name: "height",
+    kind: ParameterKind::Integer,
+    default: "as in the file",
+    description: "Height of the pictures in pixels; alone it keeps the aspect ratio.",
+};
+
+pub const INTERPOLATION: Parameter = Parameter {
+    name: "interpolation",
+    kind: ParameterKind::Text,
+    default: "bilinear",
+    description: "How the size is changed: 'nearest', 'bilinear', 'bicubic', 'lanczos' or 'area', which are Pillow's \
+                  NEAREST, BILINEAR, BICUBIC, LANCZOS and BOX. All but 'nearest' widen when they shrink a picture, so nothing aliases \
+                  ('area' is then OpenCV's INTER_AREA).",
+};
+
+pub const COLOR: Parameter = Parameter {
+    name: "color",
+    kind: ParameterKind::Text,
+    default: "rgb",
+    description: "'rgb': height × width × 3 numbers. 'grey': height × width numbers, the luma of ITU-R BT.601 (0.299 R + 0.587 G + \
+                  0.114 B, rounded to 8 bits) as Pillow's `convert('L')` and OpenCV's `COLOR_RGB2GRAY`; the size is changed after it.",
+};
+
 pub const PARAMETERS: &[Parameter] = &[
     Parameter {
         name: "fps",
@@ -16,33 +47,10 @@ pub const PARAMETERS: &[Parameter] = &[
         default: "every picture at its own time",
         description: "Rows per second, from 0.001 to 1000: row k holds the picture shown at k/fps.",
     },
-    Parameter {
-        name: "width",
-        kind: ParameterKind::Integer,
-        default: "as in the file",
-        description: "Width of the pictures in pixels; alone it keeps the aspect ratio.",
-    },
-    Parameter {
-        name: "height",
-        kind: ParameterKind::Integer,
-        default: "as in the file",
-        description: "Height of the pictures in pixels; alone it keeps the aspect ratio.",
-    },
-    Parameter {
-        name: "interpolation",
-        kind: ParameterKind::Text,
-        default: "bilinear",
-        description: "How the size is changed: 'nearest', 'bilinear', 'bicubic', 'lanczos' or 'area', which are Pillow's \
-                      NEAREST, BILINEAR, BICUBIC, LANCZOS and BOX. All but 'nearest' widen when they shrink a picture, so nothing aliases \
-                      ('area' is then OpenCV's INTER_AREA).",
-    },
-    Parameter {
-        name: "color",
-        kind: ParameterKind::Text,
-        default: "rgb",
-        description: "'rgb': height × width × 3 numbers. 'grey': height × width numbers, the luma of ITU-R BT.601 (0.299 R + 0.587 G + \
-                      0.114 B, rounded to 8 bits) as Pillow's `convert('L')` and OpenCV's `COLOR_RGB2GRAY`; the size is changed after it.",
-    },
+    WIDTH,
+    HEIGHT,
+    INTERPOLATION,
+    COLOR,
     Parameter {
         name: "stream",
         kind: ParameterKind::Integer,
@@ -67,8 +75,7 @@ pub const PARAMETERS: &[Parameter] = &[
 pub struct Wanted {
     /// Rows per second as a fraction.
     pub fps: Option<(i128, i128)>,
-    width: Option<u32>,
-    height: Option<u32>,
+    pub sides: Sides,
     pub look: Look,
     pub stream: Option<usize>,
     /// Seconds, half open.
@@ -87,14 +94,6 @@ impl Wanted {
                      such as fps => 25"
                 );
             }
-        };
-        let side = |name: &str| match options.integer(name) {
-            None => Ok(None),
-            Some(side) if (1..=MAX_SIDE).contains(&side) => Ok(Some(side as u32)),
-            Some(side) => plan_err!(
-                "read_video: {name} => {side} is not a picture's size; \
-                 give one from 1 to {MAX_SIDE} pixels"
-            ),
         };
         let stream = match options.integer("stream") {
             None => None,
@@ -119,15 +118,36 @@ impl Wanted {
         }
         Ok(Self {
             fps,
-            width: side("width")?,
-            height: side("height")?,
-            look: Look {
-                resize: resize(options.text("interpolation"))?,
-                is_grey: is_grey(options.text("color"))?,
-            },
+            sides: Sides::new("read_video", options)?,
+            look: look("read_video", options)?,
             stream,
             start: from,
             end: to,
+        })
+    }
+}
+
+/// Width and height as they are asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Sides {
+    width: Option<u32>,
+    height: Option<u32>,
+}
+
+impl Sides {
+    /// The arguments [`WIDTH`] and [`HEIGHT`].
+    pub fn new(function: &str, options: &Options) -> Result<Self> {
+        let side = |name: &str| match options.integer(name) {
+            None => Ok(None),
+            Some(side) if (1..=MAX_SIDE).contains(&side) => Ok(Some(side as u32)),
+            Some(side) => plan_err!(
+                "{function}: {name} => {side} is not a picture's size; \
+                 give one from 1 to {MAX_SIDE} pixels"
+            ),
+        };
+        Ok(Self {
+            width: side(WIDTH.name)?,
+            height: side(HEIGHT.name)?,
         })
     }
 
@@ -146,8 +166,16 @@ impl Wanted {
     }
 }
 
+/// The arguments [`INTERPOLATION`] and [`COLOR`].
+pub fn look(function: &str, options: &Options) -> Result<Look> {
+    Ok(Look {
+        resize: resize(function, options.text(INTERPOLATION.name))?,
+        is_grey: is_grey(function, options.text(COLOR.name))?,
+    })
+}
+
 /// Filters by the names that Pillow, OpenCV and torchvision have for them.
-fn resize(name: Option<&str>) -> Result<ResizeAlg> {
+fn resize(function: &str, name: Option<&str>) -> Result<ResizeAlg> {
     Ok(match name.map(str::to_ascii_lowercase).as_deref() {
         None | Some("bilinear") => ResizeAlg::Convolution(FilterType::Bilinear),
         Some("nearest") => ResizeAlg::Nearest,
@@ -156,19 +184,19 @@ fn resize(name: Option<&str>) -> Result<ResizeAlg> {
         Some("area") => ResizeAlg::Convolution(FilterType::Box),
         Some(other) => {
             return plan_err!(
-                "read_video: interpolation => '{other}' is not known; give 'nearest', 'bilinear', \
+                "{function}: interpolation => '{other}' is not known; give 'nearest', 'bilinear', \
                  'bicubic', 'lanczos' or 'area'"
             );
         }
     })
 }
 
-fn is_grey(name: Option<&str>) -> Result<bool> {
+fn is_grey(function: &str, name: Option<&str>) -> Result<bool> {
     match name.map(str::to_ascii_lowercase).as_deref() {
         None | Some("rgb") => Ok(false),
         Some("grey" | "gray") => Ok(true),
         Some(other) => {
-            plan_err!("read_video: color => '{other}' is not known; give 'rgb' or 'grey'")
+            plan_err!("{function}: color => '{other}' is not known; give 'rgb' or 'grey'")
         }
     }
 }
