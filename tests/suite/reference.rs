@@ -31,6 +31,8 @@ async fn every_function_is_documented() {
         .chain(windows.iter().map(|f| f.name()))
         .chain([
             "embed",
+            "embed_span",
+            "embed_tokens",
             "srm_transform",
             "ridge_predict",
             "model_scores",

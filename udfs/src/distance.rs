@@ -14,8 +14,8 @@ use datafusion::logical_expr::{
 };
 
 use crate::args::{Kind, Parameters, result_of};
-use crate::kernels::dot::{cosine, dot, euclidean, norm};
 use crate::identity::comparable;
+use crate::kernels::dot::{cosine, dot, euclidean, norm};
 use crate::vectors::{Vectors, element_type, fits_f32, vector_width};
 
 /// The scalar function `cosine_distance`.

@@ -58,7 +58,9 @@ impl ScalarUDFImpl for ForgetModel {
     }
 
     fn return_type(&self, _arg_types: &[DataType]) -> Result<DataType> {
-        exec_err!("forget_model: the type is that of the argument and comes from return_field_from_args")
+        exec_err!(
+            "forget_model: the type is that of the argument and comes from return_field_from_args"
+        )
     }
 
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {

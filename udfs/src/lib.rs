@@ -46,6 +46,7 @@ pub mod vector_concat;
 pub mod vector_normalize;
 pub mod vectors;
 pub mod whole_run;
+pub mod word_context;
 
 /// Where `#[user_doc]` looks for its types.
 pub(crate) mod datafusion_doc {

@@ -29,6 +29,7 @@ use crate::vector_aggregates::{
 };
 use crate::vector_concat::vector_concat;
 use crate::vector_normalize::vector_normalize;
+use crate::word_context::word_context;
 
 /// Functions of one row.
 pub fn scalars() -> Vec<ScalarUDF> {
@@ -99,5 +100,7 @@ pub fn windows() -> Vec<WindowUDF> {
         high_variance_confounds(),
         // Video
         motion_energy(),
+        // Text
+        word_context(),
     ]
 }

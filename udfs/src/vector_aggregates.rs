@@ -16,8 +16,8 @@ use datafusion::logical_expr::{
 
 use self::accumulator::State;
 use crate::args::{Kind, Parameters};
-use crate::kernels::vector_stats::Statistic;
 use crate::identity::forget;
+use crate::kernels::vector_stats::Statistic;
 use crate::vectors::{vector_type, vector_width};
 
 /// The aggregate `vector_avg`.

@@ -1,49 +1,177 @@
 //! From one vector per token to one vector per text.
 
-/// How a sentence-transformers model makes one vector of a text's token vectors.
+use std::fmt;
+use std::path::Path;
+
+use datafusion::common::{Result, exec_err};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::json::read_json;
+
+/// One way to make a vector of a text's token vectors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pooling {
+pub enum Mode {
     /// The vector of the first token.
     Cls,
+    /// The largest value of each dimension.
+    Max,
     /// The mean over the tokens, those that the tokenizer adds (CLS, SEP) included.
     Mean,
     /// The sum over the tokens divided by the square root of their number.
     MeanSqrtLen,
-    /// The largest value of each dimension.
-    Max,
+    /// The mean in which the first token weighs 1, the second 2, and so on.
+    WeightedMean,
+    /// The vector of the last token.
+    LastToken,
 }
 
-impl Pooling {
-    /// Pools `tokens`, rows of `out.len()` values without padding, into `out`. No
-    /// tokens give zeros.
-    pub fn pool(self, tokens: &[f32], out: &mut [f32]) {
+/// In the order in which sentence-transformers puts several one after the other.
+const MODES: [(Mode, &str, &str); 6] = [
+    (Mode::Cls, "cls", "cls_token"),
+    (Mode::Max, "max", "max_tokens"),
+    (Mode::Mean, "mean", "mean_tokens"),
+    (
+        Mode::MeanSqrtLen,
+        "mean_sqrt_len_tokens",
+        "mean_sqrt_len_tokens",
+    ),
+    (Mode::WeightedMean, "weightedmean", "weightedmean_tokens"),
+    (Mode::LastToken, "lasttoken", "lasttoken"),
+];
+
+impl Mode {
+    /// Pools `tokens`, rows of `out.len()` values without padding, into `out`, leaving
+    /// out the first `skip` rows, which are a prompt's. No tokens give zeros.
+    fn pool(self, tokens: &[f32], skip: usize, out: &mut [f32]) {
         let width = out.len();
-        let rows = || tokens.chunks_exact(width);
-        let count = rows().len();
-        if count == 0 {
-            out.fill(0.0);
-            return;
-        }
+        let all = tokens.chunks_exact(width);
+        let count = all.len().saturating_sub(skip);
+        let rows = || all.clone().skip(skip);
+        out.fill(0.0);
         match self {
-            Pooling::Cls => out.copy_from_slice(&tokens[..width]),
-            Pooling::Max => {
+            // The first token is no part of the prompt, whatever stands before it.
+            Mode::Cls => all.clone().take(1).for_each(|row| out.copy_from_slice(row)),
+            _ if count == 0 => {}
+            Mode::LastToken => rows()
+                .last()
+                .into_iter()
+                .for_each(|row| out.copy_from_slice(row)),
+            Mode::Max => {
                 out.fill(f32::NEG_INFINITY);
                 for row in rows() {
                     out.iter_mut().zip(row).for_each(|(o, v)| *o = o.max(*v));
                 }
             }
-            Pooling::Mean => sum(rows(), count as f32, out),
-            Pooling::MeanSqrtLen => sum(rows(), (count as f32).sqrt(), out),
+            Mode::Mean => sum(rows().map(|row| (1.0, row)), count as f32, out),
+            Mode::MeanSqrtLen => sum(rows().map(|row| (1.0, row)), (count as f32).sqrt(), out),
+            Mode::WeightedMean => {
+                let weights = (skip + 1..).map(|i| i as f32);
+                let total = (skip + 1..=skip + count).map(|i| i as f32).sum();
+                sum(weights.zip(rows()), total, out);
+            }
         }
     }
 }
 
-fn sum<'a>(rows: impl Iterator<Item = &'a [f32]>, divisor: f32, out: &mut [f32]) {
-    out.fill(0.0);
-    for row in rows {
-        out.iter_mut().zip(row).for_each(|(o, v)| *o += v);
+fn sum<'a>(rows: impl Iterator<Item = (f32, &'a [f32])>, divisor: f32, out: &mut [f32]) {
+    for (weight, row) in rows {
+        out.iter_mut().zip(row).for_each(|(o, v)| *o += weight * v);
     }
     out.iter_mut().for_each(|o| *o /= divisor);
+}
+
+/// How a sentence-transformers model makes one vector of a text's token vectors: one way, or several
+/// whose results stand one after the other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pooling {
+    pub modes: Vec<Mode>,
+    /// Whether the tokens of the prompt count.
+    pub include_prompt: bool,
+}
+
+/// `1_Pooling/config.json`. Until sentence-transformers 5.3 there is a switch for each mode, after it
+/// their names.
+#[derive(Deserialize)]
+struct Config {
+    #[serde(alias = "embedding_dimension")]
+    word_embedding_dimension: Option<usize>,
+    include_prompt: Option<bool>,
+    pooling_mode: Option<Value>,
+    #[serde(flatten)]
+    switches: serde_json::Map<String, Value>,
+}
+
+impl Pooling {
+    /// What sentence-transformers does with a folder that does not say.
+    pub fn mean() -> Self {
+        Self {
+            modes: vec![Mode::Mean],
+            include_prompt: true,
+        }
+    }
+
+    /// The pooling that the file at `path` describes, and the width of the token vectors if it says it.
+    pub fn read(path: &Path) -> Result<(Self, Option<usize>)> {
+        let Some(config) = read_json::<Config>(path)? else {
+            return exec_err!("'{}' is missing; modules.json asks for it", path.display());
+        };
+        let mut asked: Vec<&str> = match &config.pooling_mode {
+            None => Vec::new(),
+            Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).collect(),
+            Some(name) => name.as_str().into_iter().collect(),
+        };
+        let on = config
+            .switches
+            .iter()
+            .filter(|(_, on)| **on == Value::Bool(true));
+        asked.extend(on.filter_map(|(name, _)| name.strip_prefix("pooling_mode_")));
+        let known = |name: &str| {
+            MODES
+                .iter()
+                .any(|(_, new, old)| name == *new || name == *old)
+        };
+        if asked.is_empty() || !asked.iter().all(|name| known(name)) {
+            return exec_err!(
+                "'{}' asks for the pooling [{}]; embed knows cls_token, max_tokens, mean_tokens, \
+                 mean_sqrt_len_tokens, weightedmean_tokens and lasttoken",
+                path.display(),
+                asked.join(", ")
+            );
+        }
+        let wanted = MODES
+            .iter()
+            .filter(|(_, new, old)| asked.contains(new) || asked.contains(old));
+        let pooling = Self {
+            modes: wanted.map(|(mode, _, _)| *mode).collect(),
+            include_prompt: config.include_prompt.unwrap_or(true),
+        };
+        Ok((pooling, config.word_embedding_dimension))
+    }
+
+    /// Pools `tokens`, rows of `out.len() / modes` values without padding, of which the first `prompt`
+    /// are a prompt's, into `out`.
+    pub fn pool(&self, tokens: &[f32], prompt: usize, out: &mut [f32]) {
+        let skip = if self.include_prompt { 0 } else { prompt };
+        let width = out.len() / self.modes.len().max(1);
+        for (mode, part) in self.modes.iter().zip(out.chunks_exact_mut(width.max(1))) {
+            mode.pool(tokens, skip, part);
+        }
+    }
+}
+
+/// `cls+mean`
+impl fmt::Display for Pooling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named = |mode: &Mode| MODES.iter().find(|(known, _, _)| known == mode);
+        let names: Vec<&str> = self
+            .modes
+            .iter()
+            .filter_map(named)
+            .map(|(_, name, _)| *name)
+            .collect();
+        f.write_str(&names.join("+"))
+    }
 }
 
 /// Scales `vector` to length 1. A vector of zeros stays as it is.
@@ -63,25 +191,58 @@ mod tests {
 
     const TOKENS: [f32; 6] = [1.0, -2.0, 3.0, 0.0, 2.0, 5.0];
 
+    fn pooled(mode: Mode, prompt: usize) -> [f32; 2] {
+        let pooling = Pooling {
+            modes: vec![mode],
+            include_prompt: false,
+        };
+        let mut out = [f32::NAN; 2];
+        pooling.pool(&TOKENS, prompt, &mut out);
+        out
+    }
+
     #[test]
     fn pools_three_tokens_of_two_values() {
-        let pooled = |pooling: Pooling| {
-            let mut out = [f32::NAN; 2];
-            pooling.pool(&TOKENS, &mut out);
-            out
-        };
-        assert_eq!(pooled(Pooling::Cls), [1.0, -2.0]);
-        assert_eq!(pooled(Pooling::Mean), [2.0, 1.0]);
-        assert_eq!(pooled(Pooling::Max), [3.0, 5.0]);
+        assert_eq!(pooled(Mode::Cls, 0), [1.0, -2.0]);
+        assert_eq!(pooled(Mode::Mean, 0), [2.0, 1.0]);
+        assert_eq!(pooled(Mode::Max, 0), [3.0, 5.0]);
+        assert_eq!(pooled(Mode::LastToken, 0), [2.0, 5.0]);
+        assert_eq!(pooled(Mode::WeightedMean, 0), [13.0 / 6.0, 13.0 / 6.0]);
         let root = 3f32.sqrt();
-        assert_eq!(pooled(Pooling::MeanSqrtLen), [6.0 / root, 3.0 / root]);
+        assert_eq!(pooled(Mode::MeanSqrtLen, 0), [6.0 / root, 3.0 / root]);
+    }
+
+    #[test]
+    fn a_prompt_is_left_out_but_not_from_the_first_token() {
+        assert_eq!(pooled(Mode::Cls, 2), [1.0, -2.0]);
+        assert_eq!(pooled(Mode::Mean, 1), [2.5, 2.5]);
+        assert_eq!(pooled(Mode::Max, 2), [2.0, 5.0]);
+        assert_eq!(pooled(Mode::WeightedMean, 1), [12.0 / 5.0, 3.0]);
+        assert_eq!(pooled(Mode::Mean, 3), [0.0; 2]);
+        let mut out = [f32::NAN; 2];
+        Pooling::mean().pool(&TOKENS, 1, &mut out);
+        assert_eq!(out, [2.0, 1.0], "include_prompt");
+    }
+
+    #[test]
+    fn several_ways_stand_one_after_the_other() {
+        let pooling = Pooling {
+            modes: vec![Mode::Cls, Mode::Mean],
+            include_prompt: true,
+        };
+        let mut out = [f32::NAN; 4];
+        pooling.pool(&TOKENS, 0, &mut out);
+        assert_eq!(out, [1.0, -2.0, 2.0, 1.0]);
+        assert_eq!(pooling.to_string(), "cls+mean");
     }
 
     #[test]
     fn no_tokens_give_zeros() {
-        let mut out = [f32::NAN; 2];
-        Pooling::Max.pool(&[], &mut out);
-        assert_eq!(out, [0.0; 2]);
+        for (mode, _, _) in MODES {
+            let mut out = [f32::NAN; 2];
+            mode.pool(&[], 0, &mut out);
+            assert_eq!(out, [0.0; 2], "{mode:?}");
+        }
     }
 
     #[test]
