@@ -27,10 +27,9 @@ impl Embedder {
         Ok(self.loadable()?.folder.token_width)
     }
 
-    /// Which space the vectors of a layer are of, as [`Self::identity`] says it for texts.
-    pub fn identity_of(&self, layer: Option<&str>, pooling: &str) -> String {
-        let layer = layer.unwrap_or("last_hidden_state");
-        self.identity_with(&format!("layer={layer} pooling={pooling}"))
+    /// Which space the vectors of a layer's tokens and spans are of, as [`Self::identity`] says it for texts.
+    pub fn identity_of(&self, layer: Option<&str>) -> String {
+        self.identity_with(&format!("layer={}", layer.unwrap_or("last_hidden_state")))
     }
 
     /// The tokens of each text with their vectors. A text longer than the model takes is cut.

@@ -12,7 +12,7 @@ use super::json::read_json;
 /// One way to make a vector of a text's token vectors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// The vector of the first token.
+    /// The vector of the first token, CLS where the model has one.
     Cls,
     /// The largest value of each dimension.
     Max,
@@ -50,8 +50,12 @@ impl Mode {
         let rows = || all.clone().skip(skip);
         out.fill(0.0);
         match self {
-            // The first token is no part of the prompt, whatever stands before it.
-            Mode::Cls => all.clone().take(1).for_each(|row| out.copy_from_slice(row)),
+            _ if all.len() == 0 => {}
+            // Of a text that is all prompt, its first token.
+            Mode::Cls => {
+                let first = if count == 0 { 0 } else { skip };
+                out.copy_from_slice(&tokens[first * width..][..width]);
+            }
             _ if count == 0 => {}
             Mode::LastToken => rows()
                 .last()
@@ -79,6 +83,18 @@ fn sum<'a>(rows: impl Iterator<Item = (f32, &'a [f32])>, divisor: f32, out: &mut
         out.iter_mut().zip(row).for_each(|(o, v)| *o += weight * v);
     }
     out.iter_mut().for_each(|o| *o /= divisor);
+}
+
+/// Where a name stands in [`MODES`].
+fn place(name: &str) -> Option<usize> {
+    MODES
+        .iter()
+        .position(|(_, new, old)| name == *new || name == *old)
+}
+
+fn text(name: &Value) -> String {
+    name.as_str()
+        .map_or_else(|| name.to_string(), str::to_string)
 }
 
 /// How a sentence-transformers model makes one vector of a text's token vectors: one way, or several
@@ -116,34 +132,36 @@ impl Pooling {
         let Some(config) = read_json::<Config>(path)? else {
             return exec_err!("'{}' is missing; modules.json asks for it", path.display());
         };
-        let mut asked: Vec<&str> = match &config.pooling_mode {
-            None => Vec::new(),
-            Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).collect(),
-            Some(name) => name.as_str().into_iter().collect(),
+        let asked: Vec<String> = match &config.pooling_mode {
+            Some(Value::Array(names)) => names.iter().map(text).collect(),
+            Some(name) => vec![text(name)],
+            // In the order of MODES, whatever that of the file.
+            None => {
+                let switches = config.switches.iter();
+                let on = switches.filter(|(_, on)| **on == Value::Bool(true));
+                let names = on.filter_map(|(name, _)| name.strip_prefix("pooling_mode_"));
+                let mut names: Vec<String> = names.map(str::to_string).collect();
+                names.sort_by_key(|name| place(name));
+                names
+            }
         };
-        let on = config
-            .switches
+        let modes: Option<Vec<Mode>> = asked
             .iter()
-            .filter(|(_, on)| **on == Value::Bool(true));
-        asked.extend(on.filter_map(|(name, _)| name.strip_prefix("pooling_mode_")));
-        let known = |name: &str| {
-            MODES
-                .iter()
-                .any(|(_, new, old)| name == *new || name == *old)
-        };
-        if asked.is_empty() || !asked.iter().all(|name| known(name)) {
+            .map(|name| Some(MODES[place(name)?].0))
+            .collect();
+        let Some(modes) = modes else {
             return exec_err!(
                 "'{}' asks for the pooling [{}]; embed knows cls_token, max_tokens, mean_tokens, \
                  mean_sqrt_len_tokens, weightedmean_tokens and lasttoken",
                 path.display(),
                 asked.join(", ")
             );
-        }
-        let wanted = MODES
-            .iter()
-            .filter(|(_, new, old)| asked.contains(new) || asked.contains(old));
+        };
         let pooling = Self {
-            modes: wanted.map(|(mode, _, _)| *mode).collect(),
+            modes: match modes.is_empty() {
+                true => vec![Mode::Mean],
+                false => modes,
+            },
             include_prompt: config.include_prompt.unwrap_or(true),
         };
         Ok((pooling, config.word_embedding_dimension))
@@ -213,8 +231,9 @@ mod tests {
     }
 
     #[test]
-    fn a_prompt_is_left_out_but_not_from_the_first_token() {
-        assert_eq!(pooled(Mode::Cls, 2), [1.0, -2.0]);
+    fn a_prompt_is_left_out() {
+        assert_eq!(pooled(Mode::Cls, 1), [3.0, 0.0]);
+        assert_eq!(pooled(Mode::Cls, 3), [1.0, -2.0]);
         assert_eq!(pooled(Mode::Mean, 1), [2.5, 2.5]);
         assert_eq!(pooled(Mode::Max, 2), [2.0, 5.0]);
         assert_eq!(pooled(Mode::WeightedMean, 1), [12.0 / 5.0, 3.0]);
@@ -234,6 +253,28 @@ mod tests {
         pooling.pool(&TOKENS, 0, &mut out);
         assert_eq!(out, [1.0, -2.0, 2.0, 1.0]);
         assert_eq!(pooling.to_string(), "cls+mean");
+    }
+
+    #[test]
+    fn both_ways_to_write_modes_are_read() {
+        let read = |config: &str| {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), config).unwrap();
+            Pooling::read(file.path()).map(|(pooling, width)| (pooling.to_string(), width))
+        };
+        let old = r#"{"word_embedding_dimension": 4, "pooling_mode_mean_tokens": true, "pooling_mode_cls_token": true}"#;
+        assert_eq!(read(old).unwrap(), ("cls+mean".to_string(), Some(4)));
+        let new = r#"{"embedding_dimension": 4, "pooling_mode": ["mean", "cls"]}"#;
+        assert_eq!(read(new).unwrap(), ("mean+cls".to_string(), Some(4)));
+        assert_eq!(
+            read(r#"{"pooling_mode": "lasttoken"}"#).unwrap().0,
+            "lasttoken"
+        );
+        assert_eq!(read("{}").unwrap().0, "mean");
+        let message = read(r#"{"pooling_mode": "attention"}"#)
+            .unwrap_err()
+            .to_string();
+        assert!(message.contains("[attention]"), "{message}");
     }
 
     #[test]

@@ -118,7 +118,7 @@ impl ScalarUDFImpl for EmbedSpan {
         let field = Field::new(self.name(), vector_type(Some(model.token_width()?)), true);
         let metadata = [(
             MODEL_METADATA.to_string(),
-            model.identity_of(arguments.str("layer")?, "span"),
+            model.identity_of(arguments.str("layer")?),
         )];
         Ok(Arc::new(field.with_metadata(metadata.into())))
     }
@@ -128,7 +128,7 @@ impl ScalarUDFImpl for EmbedSpan {
         let model = functions::model(&arguments, &self.shelf)?;
         let layer = arguments.str("layer")?;
         let planned = args.return_field.metadata().get(MODEL_METADATA);
-        functions::same_as_planned(self.name(), planned, &model.identity_of(layer, "span"))?;
+        functions::same_as_planned(self.name(), planned, &model.identity_of(layer))?;
         let cancelled = Cancelled::of(&args.config_options);
         match args.args.first() {
             Some(ColumnarValue::Scalar(span)) => {

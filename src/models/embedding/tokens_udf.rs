@@ -141,7 +141,7 @@ impl ScalarUDFImpl for EmbedTokens {
 /// One token.
 fn item(model: &Embedder, layer: Option<&str>) -> Result<FieldRef> {
     let number = |name: &str| Field::new(name, DataType::Int64, true);
-    let identity = model.identity_of(layer, "none");
+    let identity = model.identity_of(layer);
     let vector = Field::new("vector", vector_type(Some(model.token_width()?)), false)
         .with_metadata([(MODEL_METADATA.to_string(), identity)].into());
     let token = Field::new("token", DataType::Utf8, false);
