@@ -221,7 +221,7 @@ pub fn is_data_of(graph: &str, file: &str) -> bool {
 
 /// Whether `root` holds a graph: what tells a model folder from any other.
 pub fn has_graph(root: &Path) -> bool {
-    graph_in(root).is_some()
+    !graphs(root).is_empty()
 }
 
 fn graph_in(folder: &Path) -> Option<PathBuf> {
@@ -235,7 +235,7 @@ fn find_graph(root: &Path, transformer: &Path) -> Result<PathBuf> {
     graph_in(root)
         .or_else(|| graph_in(transformer))
         .ok_or_else(|| {
-            let others = other_graphs(root);
+            let others = graphs(root);
             exec_datafusion_err!(
                 "model folder '{}' has no {}; {}",
                 root.display(),
@@ -262,13 +262,13 @@ fn named_graph(root: &Path, name: &str) -> Result<PathBuf> {
             exec_datafusion_err!(
                 "model folder '{}' has no graph '{name}'; it has {}",
                 root.display(),
-                other_graphs(root).join(", ")
+                graphs(root).join(", ")
             )
         })
 }
 
 /// The graphs in the folder and in its `onnx`, as `file_name` calls them.
-fn other_graphs(root: &Path) -> Vec<String> {
+pub fn graphs(root: &Path) -> Vec<String> {
     let mut names = Vec::new();
     for (folder, prefix) in [(root.join("onnx"), "onnx/"), (root.to_path_buf(), "")] {
         let entries = folder.read_dir().into_iter().flatten().flatten();

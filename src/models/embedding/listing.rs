@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::folder::Folder;
+use super::folder::{Folder, graphs};
 use super::{available, hashing};
 
 /// A model, without its weights.
@@ -26,7 +26,9 @@ pub fn listed(shelf: Option<&Path>) -> Vec<Listed> {
         bytes: 0,
     };
     let folders = available(shelf).into_iter().map(|place| {
-        let folder = Folder::read(&place.path, None).ok();
+        let usual = Folder::read(&place.path, None);
+        let other = || Folder::read(&place.path, graphs(&place.path).first().map(String::as_str));
+        let folder = usual.or_else(|_| other()).ok();
         let files = folder.as_ref().map(Folder::files).unwrap_or_default();
         let size = |file: PathBuf| file.metadata().map_or(0, |known| known.len());
         Listed {

@@ -57,13 +57,13 @@ pub fn pull(name: &str, file_name: Option<&str>, to: Option<&Path>) -> Result<Pa
     let Some(cache) = hub_cache() else {
         return exec_err!("there is no home folder to put models into; set HF_HOME to a folder");
     };
-    let snapshot = Hub::open(&id, cache)?.fetch(file_name)?;
+    let (snapshot, files) = Hub::open(&id, cache)?.fetch(file_name)?;
     // What cannot be used is said now, and not at the first query.
     Folder::read(&snapshot, file_name)?;
     match target {
         None => Ok(snapshot),
         Some(target) => {
-            copy(&snapshot, &target).map_err(|e| {
+            copy(&snapshot, &files, &target).map_err(|e| {
                 exec_datafusion_err!("cannot copy the model to '{}': {e}", target.display())
             })?;
             Ok(target)
@@ -102,8 +102,8 @@ impl Hub {
         }
     }
 
-    /// The folder with the files of the newest version.
-    fn fetch(&self, file_name: Option<&str>) -> Result<PathBuf> {
+    /// The folder of the newest version, and those of its files that are needed.
+    fn fetch(&self, file_name: Option<&str>) -> Result<(PathBuf, Vec<String>)> {
         let main = Repo::new(self.id.clone(), RepoType::Model);
         let info = self.ask("its files", self.api.repo(main.clone()), |repo| repo.info())?;
         let files: Vec<String> = info
@@ -125,7 +125,7 @@ impl Hub {
         };
         // By this, Python's huggingface_hub finds it too.
         self.cache.repo(main).create_ref(&info.sha)?;
-        Ok(folder)
+        Ok((folder, wanted.into_iter().map(str::to_string).collect()))
     }
 
     /// The files that are needed.
@@ -239,14 +239,24 @@ fn token() -> Option<String> {
     (!token.is_empty()).then_some(token)
 }
 
-/// Copies a folder of links into the cache to `target`, which appears with one rename.
-fn copy(snapshot: &Path, target: &Path) -> std::io::Result<()> {
+/// Copies files of a folder of links into the cache to `target`, which appears with one rename.
+fn copy(snapshot: &Path, files: &[String], target: &Path) -> std::io::Result<()> {
     let parent = target.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(parent)?;
     let staged = tempfile::Builder::new()
         .prefix(".pull-")
         .tempdir_in(parent)?;
-    copy_into(snapshot, staged.path())?;
+    for file in files {
+        let (real, place) = (
+            snapshot.join(file).canonicalize()?,
+            staged.path().join(file),
+        );
+        fs::create_dir_all(place.parent().unwrap_or(staged.path()))?;
+        let linked = real.metadata()?.len() > SMALL && fs::hard_link(&real, &place).is_ok();
+        if !linked {
+            fs::copy(&real, &place)?;
+        }
+    }
     // A folder for temporary things is nobody else's to read.
     #[cfg(unix)]
     {
@@ -256,23 +266,5 @@ fn copy(snapshot: &Path, target: &Path) -> std::io::Result<()> {
     fs::rename(staged.path(), target)?;
     // What it would remove has another name now.
     let _ = staged.keep();
-    Ok(())
-}
-
-fn copy_into(from: &Path, to: &Path) -> std::io::Result<()> {
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let (path, place) = (entry.path(), to.join(entry.file_name()));
-        if path.is_dir() {
-            fs::create_dir_all(&place)?;
-            copy_into(&path, &place)?;
-        } else {
-            let real = path.canonicalize()?;
-            let linked = real.metadata()?.len() > SMALL && fs::hard_link(&real, &place).is_ok();
-            if !linked {
-                fs::copy(&real, &place)?;
-            }
-        }
-    }
     Ok(())
 }
