@@ -3,6 +3,7 @@
 //! Run it once with `VOXQL_BACKEND=onnxruntime` and once with `VOXQL_BACKEND=tract`.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use voxql::cancel::Cancelled;
 use voxql::models::backend;
 use voxql::models::embedding::Embedder;
 
@@ -35,7 +36,7 @@ fn embed(criterion: &mut Criterion) {
         _ => eprintln!("skipped: no model at '{MODEL}', or no backend"),
     }
     for (name, path) in models {
-        let model = Embedder::find(path).expect("the model is there");
+        let model = Embedder::find(path, None, None).expect("the model is there");
         group.bench_function(name, |bencher| {
             bencher.iter(|| model.embed(&texts).expect("the model runs"));
         });

@@ -16,7 +16,7 @@ use parquet::arrow::ArrowWriter;
 
 use crate::database::{ObjectKind, Staging};
 use crate::session::{Answer, CATALOG, SCHEMA, Session};
-use crate::statements::copy;
+use crate::statements::{copy, one_space};
 
 /// Runs a statement of definition. `text` is what the user wrote.
 pub async fn execute(session: &Session, statement: DdlStatement, text: &str) -> Result<Answer> {
@@ -51,6 +51,11 @@ pub async fn insert(session: &Session, statement: DmlStatement) -> Result<Answer
             statement.op
         );
     }
+    let (table, given) = (
+        statement.target.schema(),
+        statement.input.schema().as_arrow(),
+    );
+    one_space::fit(&format!("INSERT INTO {name}"), &table, given)?;
     let staging = session.database().write().await?;
     let rows = stage_rows(session, &staging, Arc::unwrap_or_clone(statement.input)).await?;
     if rows > 0 {

@@ -160,9 +160,7 @@ impl Demo {
         )?;
         let Some(model) = sentence_model() else {
             return say(
-                "No sentence model is on this machine. For one: pip install huggingface_hub, then\n  \
-                 hf download sentence-transformers/all-MiniLM-L6-v2 --include 'onnx/model.onnx' \
-                 '*.json' --local-dir models/all-MiniLM-L6-v2",
+                "No sentence model is on this machine. For one: voxql models pull all-MiniLM-L6-v2",
             );
         };
         say(&format!(
@@ -334,7 +332,7 @@ fn kind(data_type: &DataType) -> String {
 
 /// A sentence model of this machine, MiniLM if it is among them.
 fn sentence_model() -> Option<String> {
-    let models = embedding::available();
+    let models = embedding::available(None);
     let best = models.iter().find(|place| place.name.contains("MiniLM"));
     Some(best.or(models.first())?.name.clone())
 }

@@ -15,6 +15,7 @@ macro_rules! note {
 
 mod align;
 pub mod asof;
+pub mod cancel;
 pub mod cli;
 pub mod database;
 mod ddl;

@@ -12,7 +12,7 @@ use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::memory::MemoryStream;
-use datafusion::physical_plan::{EmptyRecordBatchStream, ExecutionPlan, execute_stream};
+use datafusion::physical_plan::{EmptyRecordBatchStream, ExecutionPlan};
 use datafusion::prelude::{SessionConfig, SessionContext};
 
 use futures::future::BoxFuture;
@@ -223,8 +223,7 @@ impl Session {
     }
 
     async fn run(&self, state: SessionState, plan: LogicalPlan) -> Result<Answer> {
-        let (physical, task) = statements::plan::physical(state, &plan).await?;
-        let stream = execute_stream(Arc::clone(&physical), task)?;
+        let (physical, stream) = statements::plan::start(state, &plan).await?;
         *self.started.lock().unwrap_or_else(PoisonError::into_inner) =
             Some(Arc::downgrade(&physical));
         Ok(Answer {

@@ -6,6 +6,7 @@ mod commands;
 mod complete;
 mod logger;
 mod message;
+mod models;
 mod print;
 mod progress;
 mod repl;
@@ -82,6 +83,9 @@ enum Task {
         #[arg(long, default_value = demo::DEFAULT_DIR)]
         dir: PathBuf,
     },
+    /// Embedding models: fetch one from Hugging Face, list those that are here
+    #[command(subcommand)]
+    Models(models::Models),
 }
 
 /// One thing to run, in the order of the command line.
@@ -103,6 +107,7 @@ pub fn run() -> ExitCode {
     };
     let result = match &args.task {
         Some(Task::Demo { dir }) => shell::run_alone(demo::run(dir)),
+        Some(Task::Models(task)) => models::run(task),
         None if args.version => version(),
         None => work(&args, sources(&args, &matches)),
     };

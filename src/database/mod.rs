@@ -6,7 +6,8 @@
 //!   tables/NAME/**.parquet one directory a table; INSERT adds a subdirectory
 //!   views/NAME.sql         CREATE VIEW, as written
 //!   external/NAME.sql      CREATE EXTERNAL TABLE, as written
-//!   models/NAME/           one directory a model
+//!   models/NAME/           one directory a model that was fitted here
+//!   pretrained/NAME/       one folder an embedding model that was fetched
 //!   .staging/              statements in the making; swept by the next writer
 //!   .lock                  held while a statement writes; says who
 //! ```
@@ -32,6 +33,9 @@ use temporary::Temporary;
 
 /// The layout described above.
 const LAYOUT: u32 = 1;
+
+/// The folder of embedding models that were fetched; there only once there is one.
+pub const PRETRAINED: &str = "pretrained";
 
 /// A database directory.
 #[derive(Debug)]

@@ -34,8 +34,10 @@ use store::Description;
 
 /// The functions that need models.
 pub fn register_functions(context: &SessionContext, models: &Arc<Models>) {
-    context.register_udf(embedding::udf::udf());
     context.register_udf(image_embedding::udf::udf());
+    for function in embedding::functions(&models.shelf()) {
+        context.register_udf(function);
+    }
     context.register_udf(srm::srm_transform(Arc::clone(models)));
     context.register_udf(srm::srm_inverse(Arc::clone(models)));
     context.register_udf(ridge::ridge_predict(Arc::clone(models)));

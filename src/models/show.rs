@@ -1,5 +1,6 @@
 //! `SHOW MODELS`: the models of the database, and the embedding models and vocoders of this machine.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
@@ -34,14 +35,15 @@ pub fn show(models: &Models, context: &SessionContext) -> Result<LogicalPlan> {
     for name in models.names()? {
         rows.push(fitted(models.describe(&name)?)?);
     }
-    rows.push(embedder("hashing", "built in".to_string(), None));
+    let shelf = models.shelf();
+    rows.push(embedder("hashing", &shelf, "built in".to_string(), None));
     let network = match backend::in_use() {
         Ok(backend) => backend.to_string(),
         Err(error) => error.to_string(),
     };
-    for place in embedding::available() {
+    for place in embedding::available(Some(&shelf)) {
         let path = place.path.display().to_string();
-        let mut row = embedder(&place.name, network.clone(), Some(path));
+        let mut row = embedder(&place.name, &shelf, network.clone(), Some(path));
         if vocoder::is_vocoder(&place.path) {
             row.kind = "vocoder".to_string();
         }
@@ -87,8 +89,8 @@ fn fitted(model: Description) -> Result<Row> {
 }
 
 /// A folder that cannot be read is listed too, without its numbers.
-fn embedder(name: &str, backend: String, source: Option<String>) -> Row {
-    let found = Embedder::find(name).ok();
+fn embedder(name: &str, shelf: &Path, backend: String, source: Option<String>) -> Row {
+    let found = Embedder::find(name, None, Some(shelf)).ok();
     Row {
         name: name.to_string(),
         kind: "embedding".to_string(),

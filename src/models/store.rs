@@ -28,7 +28,7 @@ use sha2::{Digest, Sha256};
 
 use voxql_udfs::named_arguments::closest;
 
-use crate::database::{Database, ObjectKind};
+use crate::database::{Database, ObjectKind, PRETRAINED};
 
 const DESCRIPTION: &str = "model.json";
 
@@ -87,6 +87,11 @@ impl Models {
             database,
             loaded: Mutex::default(),
         }
+    }
+
+    /// The database's folder of embedding models: one folder each, as `voxql models pull --db` puts them.
+    pub fn shelf(&self) -> PathBuf {
+        self.database.root().join(PRETRAINED)
     }
 
     pub fn names(&self) -> Result<Vec<String>> {

@@ -4,8 +4,8 @@
 //! parser with VoxQL's own statements around it. [`plan`] looks at the files that a
 //! statement names before DataFusion plans it, and [`computed`] the tables of its calls of
 //! [`design_matrix`], [`encoding_scores`], [`judging`] and [`word_timing_report`]. [`copy`] chooses how Parquet is
-//! written, [`copy_to`] where, and [`one_run`] refuses
-//! plans that mix runs, and [`window_batches`] spares windows copies. `using` and `table_functions`
+//! written, [`copy_to`] where, [`one_run`] refuses plans that mix runs, [`one_space`] those that mix
+//! models, and [`window_batches`] spares windows copies. `using` and `table_functions`
 //! mend what DataFusion makes of `JOIN … USING` and of several calls of one function.
 
 pub mod computed;
@@ -15,6 +15,7 @@ pub mod design_matrix;
 pub mod encoding_scores;
 pub mod judging;
 pub mod one_run;
+pub mod one_space;
 pub mod parse;
 pub mod plan;
 pub mod subject_rows;

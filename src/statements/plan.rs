@@ -13,26 +13,64 @@ use datafusion::catalog::TableProvider;
 use datafusion::common::config::ConfigNonZeroUsize;
 use datafusion::common::{Result, TableReference, plan_err};
 use datafusion::datasource::provider_as_source;
-use datafusion::execution::{SessionState, TaskContext};
+use datafusion::execution::{SendableRecordBatchStream, SessionState, TaskContext};
 use datafusion::logical_expr::planner::{
     RelationPlanner, RelationPlannerContext, RelationPlanning,
 };
 use datafusion::logical_expr::{DdlStatement, LogicalPlan};
-use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::stream::{
+    RecordBatchReceiverStreamBuilder, RecordBatchStreamAdapter,
+};
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::sql::parser::{CopyToSource, Statement as EngineStatement};
 use datafusion::sql::sqlparser::ast::{FunctionArg, ObjectName, TableFactor, Visit, Visitor};
 
+use futures::StreamExt;
 use voxql_udfs::named_arguments::complete;
 
 use super::table_functions::{TableFunctions, call_parts, scan_instead, scan_name};
 use super::using::qualify;
-use super::{computed, one_run, width, window_batches};
+use super::{computed, one_run, one_space, width, window_batches};
 use crate::asof::relation::AsofPlanner;
 use crate::asof::rewrite::nest;
+use crate::cancel::Cancelled;
 use crate::readers;
 
+/// Starts a query. Its rows are computed on a task of their own, from the first that is asked for: dropping
+/// the stream, which ends the query, need not wait for a function that is at work.
+pub async fn start(
+    mut state: SessionState,
+    plan: &LogicalPlan,
+) -> Result<(Arc<dyn ExecutionPlan>, SendableRecordBatchStream)> {
+    let cancelled = Cancelled::default();
+    let options = state.config_mut().options_mut();
+    options.extensions.insert(cancelled.clone());
+    // Functions get the options as they are now.
+    state.mark_start_execution();
+    let (physical, task) = physical(state, plan).await?;
+    let rows = execute_stream(Arc::clone(&physical), task)?;
+    let schema = rows.schema();
+    let rows = futures::stream::once(async move { on_a_task(rows) }).flatten();
+    let rows = RecordBatchStreamAdapter::new(schema, rows);
+    Ok((physical, cancelled.when_dropped(Box::pin(rows))))
+}
+
+fn on_a_task(mut rows: SendableRecordBatchStream) -> SendableRecordBatchStream {
+    let mut builder = RecordBatchReceiverStreamBuilder::new(rows.schema(), 1);
+    let to = builder.tx();
+    builder.spawn(async move {
+        while let Some(batch) = rows.next().await {
+            if to.send(batch).await.is_err() {
+                break;
+            }
+        }
+        Ok(())
+    });
+    builder.build()
+}
+
 /// How a plan is run: with batches as its widest rows need them, and refused where it mixes runs.
-pub async fn physical(
+async fn physical(
     mut state: SessionState,
     plan: &LogicalPlan,
 ) -> Result<(Arc<dyn ExecutionPlan>, Arc<TaskContext>)> {
@@ -41,6 +79,7 @@ pub async fn physical(
     state.config_mut().options_mut().execution.batch_size = ConfigNonZeroUsize::try_new(rows)?;
     let mut physical = state.create_physical_plan(plan).await?;
     one_run::check(&physical)?;
+    one_space::check(&physical)?;
     if rows < usual {
         physical = window_batches::enlarge(physical, rows)?;
     }

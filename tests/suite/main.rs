@@ -11,6 +11,7 @@ macro_rules! note {
 
 mod asof;
 mod backend;
+mod cancel;
 mod cli;
 mod crash;
 mod design_matrix;
@@ -18,8 +19,10 @@ mod explain_align;
 mod malformed;
 mod masks;
 mod memory;
+mod models;
 mod pipeline;
 mod readme;
 mod reference;
 mod slt;
 mod video;
+mod word_embeddings;

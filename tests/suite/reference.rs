@@ -32,6 +32,8 @@ async fn every_function_is_documented() {
         .chain([
             "embed",
             "embed_image",
+            "embed_span",
+            "embed_tokens",
             "srm_transform",
             "ridge_predict",
             "model_scores",

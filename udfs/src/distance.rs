@@ -14,8 +14,9 @@ use datafusion::logical_expr::{
 };
 
 use crate::args::{Kind, Parameters, result_of};
+use crate::identity::comparable;
 use crate::kernels::dot::{cosine, dot, euclidean, norm};
-use crate::vectors::{MODEL_METADATA, Vectors, element_type, fits_f32, vector_width};
+use crate::vectors::{Vectors, element_type, fits_f32, vector_width};
 
 /// The scalar function `cosine_distance`.
 pub fn cosine_distance() -> ScalarUDF {
@@ -166,16 +167,7 @@ impl ScalarUDFImpl for Distance {
             {
                 return plan_err!("{}", unequal(self.name(), one, other));
             }
-            let model = |field: &FieldRef| field.metadata().get(MODEL_METADATA).cloned();
-            if let Some((one, other)) = model(one).zip(model(other))
-                && one != other
-            {
-                return plan_err!(
-                    "{}: one side was made by model {one}, the other by model {other}, and a distance between \
-                     two spaces means nothing; embed both with one model",
-                    self.name()
-                );
-            }
+            comparable(self.name(), one, other)?;
         }
         Ok(Arc::new(Field::new(self.name(), DataType::Float64, true)))
     }

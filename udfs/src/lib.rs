@@ -13,11 +13,13 @@ pub mod column_planner;
 mod decibels;
 pub mod distance;
 pub mod fir_delays;
+pub mod forget_model;
 pub mod frames;
 mod grid;
 pub mod high_variance_confounds;
 pub mod hrf_convolve;
 pub mod hrf_kernels;
+pub mod identity;
 pub mod interpolate;
 pub mod kernels;
 pub mod lagged_rows;
@@ -44,6 +46,7 @@ pub mod vector_concat;
 pub mod vector_normalize;
 pub mod vectors;
 pub mod whole_run;
+pub mod word_context;
 
 /// Where `#[user_doc]` looks for its types.
 pub(crate) mod datafusion_doc {

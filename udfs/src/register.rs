@@ -6,6 +6,7 @@ use crate::amplitude_to_db::amplitude_to_db;
 use crate::clean::clean;
 use crate::distance::{cosine_distance, inner_product, l2_distance};
 use crate::fir_delays::fir_delays;
+use crate::forget_model::forget_model;
 use crate::high_variance_confounds::high_variance_confounds;
 use crate::hrf_convolve::hrf_convolve;
 use crate::hrf_kernels::{
@@ -28,6 +29,7 @@ use crate::vector_aggregates::{
 };
 use crate::vector_concat::vector_concat;
 use crate::vector_normalize::vector_normalize;
+use crate::word_context::word_context;
 
 /// Functions of one row.
 pub fn scalars() -> Vec<ScalarUDF> {
@@ -39,6 +41,7 @@ pub fn scalars() -> Vec<ScalarUDF> {
         // Vectors
         vector_concat(),
         vector_normalize(),
+        forget_model(),
         cosine_distance(),
         l2_distance(),
         inner_product(),
@@ -97,5 +100,7 @@ pub fn windows() -> Vec<WindowUDF> {
         high_variance_confounds(),
         // Video
         motion_energy(),
+        // Text
+        word_context(),
     ]
 }

@@ -20,6 +20,12 @@ pub trait Network: Send + Sync {
     /// The names of the graph's inputs.
     fn inputs(&self) -> &[String];
 
+    /// The names of the graph's outputs.
+    fn outputs(&self) -> &[String];
+
+    /// The output that [`run`](Self::run) gives.
+    fn output(&self) -> &str;
+
     /// Runs the graph once. Every input of [`inputs`](Self::inputs) must be given,
     /// all of one shape.
     fn run(&self, inputs: &[(&str, ArrayView2<i64>)]) -> Result<ArrayD<f32>>;

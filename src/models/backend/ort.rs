@@ -101,6 +101,7 @@ pub struct Session {
     path: PathBuf,
     session: Mutex<::ort::session::Session>,
     inputs: Vec<String>,
+    outputs: Vec<String>,
     output: String,
 }
 
@@ -112,19 +113,21 @@ impl Session {
             .iter()
             .map(|i| i.name().to_string())
             .collect();
-        let named = |name: &&&str| session.outputs().iter().any(|o| o.name() == **name);
+        let known: Vec<String> = session
+            .outputs()
+            .iter()
+            .map(|o| o.name().to_string())
+            .collect();
+        let named = |name: &&&str| known.iter().any(|known| known == **name);
         let output = match outputs.iter().find(named) {
             Some(name) => name.to_string(),
-            None => session
-                .outputs()
-                .first()
-                .map(|o| o.name().to_string())
-                .ok_or("the graph has no output")?,
+            None => known.first().ok_or("the graph has no output")?.clone(),
         };
         Ok(Self {
             path: path.to_path_buf(),
             session: Mutex::new(session),
             inputs,
+            outputs: known,
             output,
         })
     }
@@ -156,6 +159,14 @@ fn build(runtime: &Runtime, path: &Path) -> ::ort::Result<::ort::session::Sessio
 impl Network for Session {
     fn inputs(&self) -> &[String] {
         &self.inputs
+    }
+
+    fn outputs(&self) -> &[String] {
+        &self.outputs
+    }
+
+    fn output(&self) -> &str {
+        &self.output
     }
 
     fn run(&self, inputs: &[(&str, ArrayView2<i64>)]) -> Result<ArrayD<f32>> {

@@ -19,6 +19,8 @@ pub struct Plan {
     path: PathBuf,
     plan: Arc<TypedRunnableModel>,
     inputs: Vec<String>,
+    outputs: Vec<String>,
+    output: String,
     batch: Batch,
 }
 
@@ -77,19 +79,23 @@ impl Plan {
 
 fn load(path: &Path, outputs: &[&str], batch: Batch) -> TractResult<Plan> {
     let mut model = tract_onnx::onnx().model_for_path(path)?;
-    let named = |name: &&&str| {
-        model
-            .output_outlets()
-            .unwrap_or_default()
-            .iter()
-            .any(|outlet| {
-                model.outlet_label(*outlet) == Some(**name)
-                    || model.node(outlet.node).name == **name
-            })
+    let known: Vec<String> = model
+        .output_outlets()?
+        .iter()
+        .map(|outlet| {
+            let label = model.outlet_label(*outlet);
+            label.unwrap_or(&model.node(outlet.node).name).to_string()
+        })
+        .collect();
+    let named = |name: &&&str| known.iter().any(|known| known == **name);
+    let output = match outputs.iter().find(named) {
+        Some(name) => name.to_string(),
+        None => known
+            .first()
+            .ok_or_else(|| TractError::msg("the graph has no output"))?
+            .clone(),
     };
-    if let Some(name) = outputs.iter().find(named) {
-        model.select_outputs_by_name([*name])?;
-    }
+    model.select_outputs_by_name([&output])?;
     let rows = match batch {
         Batch::Any => model.symbols.sym("batch").into(),
         Batch::One => TDim::from(1),
@@ -105,6 +111,8 @@ fn load(path: &Path, outputs: &[&str], batch: Batch) -> TractResult<Plan> {
         path: path.to_path_buf(),
         plan: model.into_optimized()?.into_runnable()?,
         inputs: inputs.into_iter().map(|name| name.to_string()).collect(),
+        outputs: known,
+        output,
         batch,
     })
 }
@@ -112,6 +120,14 @@ fn load(path: &Path, outputs: &[&str], batch: Batch) -> TractResult<Plan> {
 impl Network for Plan {
     fn inputs(&self) -> &[String] {
         &self.inputs
+    }
+
+    fn outputs(&self) -> &[String] {
+        &self.outputs
+    }
+
+    fn output(&self) -> &str {
+        &self.output
     }
 
     fn run(&self, inputs: &[(&str, ArrayView2<i64>)]) -> Result<ArrayD<f32>> {

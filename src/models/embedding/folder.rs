@@ -1,15 +1,19 @@
 //! What a sentence-transformers folder says about its model, without loading it.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use datafusion::common::{Result, exec_datafusion_err, exec_err};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
+use super::dense::Dense;
+use super::json::read_json;
+use super::modules::Modules;
 use super::pooling::Pooling;
+use super::prompts::Prompts;
 
 /// Where the graph is, as Hugging Face and sentence-transformers write it.
 const GRAPHS: [&str; 2] = ["onnx/model.onnx", "model.onnx"];
@@ -25,20 +29,20 @@ pub struct Folder {
     pub lower_case: bool,
     /// The token that fills the shorter texts of a batch.
     pub padding_token: i64,
+    pub prompts: Prompts,
+    /// Elements of a token's vector.
+    pub token_width: usize,
     pub pooling: Pooling,
-    /// Whether vectors are scaled to length 1.
-    pub normalize: bool,
-    /// Elements of a vector.
-    pub dimension: usize,
+    /// What is done with the pooled vector, in this order.
+    pub steps: Vec<Step>,
 }
 
-/// One step of `modules.json`.
-#[derive(Deserialize)]
-struct Module {
-    #[serde(default)]
-    path: String,
-    #[serde(rename = "type")]
-    kind: String,
+/// One step after the pooling.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step {
+    Dense(Dense),
+    /// To length 1.
+    Normalize,
 }
 
 /// `config.json` of the transformer.
@@ -63,47 +67,24 @@ struct TokenizerConfig {
     model_max_length: Option<f64>,
 }
 
-#[derive(Deserialize, Default)]
-struct Prompts {
-    default_prompt_name: Option<String>,
-}
-
-/// `1_Pooling/config.json`.
-#[derive(Deserialize)]
-struct PoolingConfig {
-    word_embedding_dimension: Option<usize>,
-    #[serde(flatten)]
-    modes: serde_json::Map<String, serde_json::Value>,
-}
-
 impl Folder {
-    /// Reads the folder's configuration. A folder that lacks something, or asks for a
-    /// step that VoxQL does not have, is an error that names it.
-    pub fn read(root: &Path) -> Result<Folder> {
-        let modules: Option<Vec<Module>> = read_json(&root.join("modules.json"))?;
-        let plain = modules.is_none();
-        let modules = Modules::of(root, modules.unwrap_or_default())?;
+    /// Reads the folder's configuration. `file_name` is the graph, where it is not the
+    /// usual one. A folder that lacks something, or asks for a step that VoxQL does not
+    /// have, is an error that names it.
+    pub fn read(root: &Path, file_name: Option<&str>) -> Result<Folder> {
+        let modules = Modules::read(root)?;
         let transformer = root.join(&modules.transformer);
-        let graph = find_graph(root, &transformer)?;
+        let graph = match file_name {
+            Some(name) => named_graph(root, name)?,
+            None => find_graph(root, &transformer)?,
+        };
         let tokenizer = find_tokenizer(root, &transformer)?;
-        if plain {
-            log::warn!(
-                "'{}' has no modules.json; its token vectors are averaged and not normalised, as \
-                 sentence-transformers does",
-                root.display()
-            );
-        }
         let config: Config = read_json(&transformer.join("config.json"))?.unwrap_or_default();
         let sentence: SentenceConfig =
             read_json(&transformer.join("sentence_bert_config.json"))?.unwrap_or_default();
         let limits: TokenizerConfig =
             read_json(&transformer.join("tokenizer_config.json"))?.unwrap_or_default();
-        refuse_prompts(root)?;
-        let (pooling, pooled) = match &modules.pooling {
-            Some(path) => read_pooling(&root.join(path).join("config.json"))?,
-            None => (Pooling::Mean, None),
-        };
-        let Some(dimension) = pooled.or(config.hidden_size).or(config.dim) else {
+        let Some(token_width) = modules.token_width.or(config.hidden_size).or(config.dim) else {
             return exec_err!(
                 "model folder '{}' does not say how long its vectors are: neither config.json \
                  (hidden_size) nor 1_Pooling/config.json (word_embedding_dimension) is there",
@@ -117,7 +98,7 @@ impl Folder {
             .map(|n| n as usize);
         let positions = config.max_position_embeddings;
         let max_tokens = sentence.max_seq_length.or(model_limit).or(positions);
-        Ok(Folder {
+        let folder = Folder {
             graph,
             tokenizer,
             max_tokens: max_tokens
@@ -125,10 +106,66 @@ impl Folder {
                 .min(positions.unwrap_or(usize::MAX)),
             lower_case: sentence.do_lower_case,
             padding_token: config.pad_token_id.unwrap_or(0),
-            pooling,
-            normalize: modules.normalize,
-            dimension,
+            prompts: Prompts::read(root)?,
+            token_width,
+            pooling: modules.pooling,
+            steps: modules.steps,
+        };
+        folder.check_widths(root)?;
+        Ok(folder)
+    }
+
+    /// Elements of a pooled vector.
+    pub fn pooled_width(&self) -> usize {
+        self.token_width * self.pooling.modes.len()
+    }
+
+    /// Elements of a text's vector.
+    pub fn dimension(&self) -> usize {
+        let last = self.dense().last();
+        last.map_or(self.pooled_width(), |dense| dense.outputs)
+    }
+
+    /// Whether the folder's last step scales vectors to length 1.
+    pub fn normalizes(&self) -> bool {
+        self.steps.last() == Some(&Step::Normalize)
+    }
+
+    fn dense(&self) -> impl Iterator<Item = &Dense> {
+        self.steps.iter().filter_map(|step| match step {
+            Step::Dense(dense) => Some(dense),
+            Step::Normalize => None,
         })
+    }
+
+    /// Each step takes what the one before gives.
+    fn check_widths(&self, root: &Path) -> Result<()> {
+        if self.token_width == 0 || self.dimension() == 0 {
+            return exec_err!(
+                "model folder '{}' says that its vectors have no elements",
+                root.display()
+            );
+        }
+        let mut width = self.pooled_width();
+        for dense in self.dense() {
+            if dense.inputs != width {
+                return exec_err!(
+                    "model folder '{}': a step Dense takes vectors of {} elements, and the step before it gives {width}",
+                    root.display(),
+                    dense.inputs
+                );
+            }
+            width = dense.outputs;
+        }
+        Ok(())
+    }
+
+    /// The files that hold the model's weights and vocabulary.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let mut files = vec![self.graph.clone(), self.tokenizer.clone()];
+        files.extend(external_data(&self.graph));
+        files.extend(self.dense().map(|dense| dense.weights().to_path_buf()));
+        files
     }
 
     /// SHA-256, in hexadecimal, over everything that decides the vectors: weights,
@@ -136,105 +173,55 @@ impl Folder {
     /// vectors.
     pub fn content_hash(&self) -> Result<String> {
         let mut hash = Sha256::new();
-        let mut files = vec![self.graph.clone(), self.tokenizer.clone()];
-        // Graphs above 2 GB keep their weights beside them.
-        for ending in ["_data", ".data"] {
-            let mut external = self.graph.clone().into_os_string();
-            external.push(ending);
-            let external = PathBuf::from(external);
-            files.extend(external.is_file().then_some(external));
-        }
-        for file in &files {
+        for file in &self.files() {
             hash_file(file, &mut hash)
                 .map_err(|e| exec_datafusion_err!("cannot read '{}': {e}", file.display()))?;
         }
-        let steps = format!(
-            "{:?} {} {} {}",
-            self.pooling, self.normalize, self.max_tokens, self.lower_case
-        );
-        hash.update(steps.as_bytes());
+        hash.update(format!(
+            "{} {} {} {}",
+            self.pooling, self.pooling.include_prompt, self.max_tokens, self.lower_case
+        ));
+        for step in &self.steps {
+            hash.update(match step {
+                Step::Dense(dense) => dense.describe(),
+                Step::Normalize => "normalize".to_string(),
+            });
+        }
         Ok(crate::models::hexadecimal(&hash.finalize()))
     }
 }
 
-/// The steps of a model: where they are described.
-struct Modules {
-    transformer: String,
-    pooling: Option<String>,
-    normalize: bool,
-}
-
-impl Modules {
-    /// The one order there is support for: Transformer, Pooling, and maybe Normalize.
-    fn of(root: &Path, modules: Vec<Module>) -> Result<Self> {
-        let mut steps = Modules {
-            transformer: String::new(),
-            pooling: None,
-            normalize: false,
-        };
-        for (i, module) in modules.into_iter().enumerate() {
-            let kind = module.kind.rsplit('.').next().unwrap_or_default();
-            match (i, kind) {
-                (0, "Transformer") => steps.transformer = module.path,
-                (1, "Pooling") => steps.pooling = Some(module.path),
-                (2, "Normalize") => steps.normalize = true,
-                _ => {
-                    return exec_err!(
-                        "model folder '{}' has the module {} as number {i} of its modules.json; embed \
-                         knows Transformer, Pooling and Normalize, in this order",
-                        root.display(),
-                        module.kind
-                    );
-                }
-            }
-        }
-        Ok(steps)
-    }
-}
-
-fn read_pooling(path: &Path) -> Result<(Pooling, Option<usize>)> {
-    let Some(config) = read_json::<PoolingConfig>(path)? else {
-        return exec_err!("'{}' is missing; modules.json asks for it", path.display());
+/// The files beside a graph that hold its weights: graphs above 2 GB have such (`model.onnx_data`,
+/// `model.onnx.data`).
+pub fn external_data(graph: &Path) -> Vec<PathBuf> {
+    let Some(name) = graph.file_name().and_then(OsStr::to_str) else {
+        return Vec::new();
     };
-    let chosen: Vec<&str> = config
-        .modes
-        .iter()
-        .filter(|(_, on)| **on == serde_json::Value::Bool(true))
-        .filter_map(|(name, _)| name.strip_prefix("pooling_mode_"))
+    let beside = graph.parent().map(Path::read_dir);
+    let Some(Ok(entries)) = beside else {
+        return Vec::new();
+    };
+    let mut files: Vec<PathBuf> = entries
+        .flatten()
+        .filter(|entry| {
+            let file = entry.file_name();
+            file.to_str().is_some_and(|file| is_data_of(name, file))
+        })
+        .map(|entry| entry.path())
         .collect();
-    let pooling = match chosen[..] {
-        ["cls_token"] => Pooling::Cls,
-        ["mean_tokens"] => Pooling::Mean,
-        ["mean_sqrt_len_tokens"] => Pooling::MeanSqrtLen,
-        ["max_tokens"] => Pooling::Max,
-        _ => {
-            return exec_err!(
-                "'{}' asks for the pooling [{}]; embed knows one of cls_token, mean_tokens, \
-                 mean_sqrt_len_tokens and max_tokens",
-                path.display(),
-                chosen.join(", ")
-            );
-        }
-    };
-    Ok((pooling, config.word_embedding_dimension))
+    files.sort();
+    files
 }
 
-/// A model that wants a prompt before each text would silently give other vectors.
-fn refuse_prompts(root: &Path) -> Result<()> {
-    let path = root.join("config_sentence_transformers.json");
-    match read_json::<Prompts>(&path)?.and_then(|p| p.default_prompt_name) {
-        None => Ok(()),
-        Some(name) => exec_err!(
-            "'{}' wants the prompt '{name}' before every text, which embed does not add; put the \
-             prompt into the text and default_prompt_name to null",
-            path.display()
-        ),
-    }
+/// Whether the file of that name holds weights of the graph called `graph`.
+pub fn is_data_of(graph: &str, file: &str) -> bool {
+    let rest = file.strip_prefix(graph);
+    rest.is_some_and(|rest| rest.starts_with("_data") || rest.starts_with(".data"))
 }
 
 /// Whether `root` holds a graph: what tells a model folder from any other.
 pub fn has_graph(root: &Path) -> bool {
-    graph_in(root).is_some()
+    !graphs(root).is_empty()
 }
 
 fn graph_in(folder: &Path) -> Option<PathBuf> {
@@ -248,13 +235,49 @@ fn find_graph(root: &Path, transformer: &Path) -> Result<PathBuf> {
     graph_in(root)
         .or_else(|| graph_in(transformer))
         .ok_or_else(|| {
+            let others = graphs(root);
             exec_datafusion_err!(
-                "model folder '{}' has no {}; models on Hugging Face keep it in the folder onnx/, and \
-                 `optimum-cli export onnx` makes it of other weights",
+                "model folder '{}' has no {}; {}",
                 root.display(),
-                GRAPHS.join(" and no ")
+                GRAPHS.join(" and no "),
+                match others.is_empty() {
+                    true => "models on Hugging Face keep it in the folder onnx/, and `optimum-cli export \
+                             onnx` makes it of other weights"
+                        .to_string(),
+                    false => format!("it has {}: say which by file_name =>", others.join(", ")),
+                }
             )
         })
+}
+
+/// The graph that the user names, from the folder or from its `onnx`.
+fn named_graph(root: &Path, name: &str) -> Result<PathBuf> {
+    let is_inside = Path::new(name)
+        .components()
+        .all(|part| matches!(part, std::path::Component::Normal(_)));
+    [root.join(name), root.join("onnx").join(name)]
+        .into_iter()
+        .find(|path| is_inside && path.is_file())
+        .ok_or_else(|| {
+            exec_datafusion_err!(
+                "model folder '{}' has no graph '{name}'; it has {}",
+                root.display(),
+                graphs(root).join(", ")
+            )
+        })
+}
+
+/// The graphs in the folder and in its `onnx`, as `file_name` calls them.
+pub fn graphs(root: &Path) -> Vec<String> {
+    let mut names = Vec::new();
+    for (folder, prefix) in [(root.join("onnx"), "onnx/"), (root.to_path_buf(), "")] {
+        let entries = folder.read_dir().into_iter().flatten().flatten();
+        let files = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        let mut graphs: Vec<String> = files.filter(|file| file.ends_with(".onnx")).collect();
+        graphs.sort();
+        names.extend(graphs.iter().map(|file| format!("{prefix}{file}")));
+    }
+    names
 }
 
 fn find_tokenizer(root: &Path, transformer: &Path) -> Result<PathBuf> {
@@ -273,18 +296,6 @@ fn find_tokenizer(root: &Path, transformer: &Path) -> Result<PathBuf> {
         })
 }
 
-/// A JSON file's content, or `None` where there is no such file.
-fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return exec_err!("cannot read '{}': {e}", path.display()),
-    };
-    serde_json::from_str(&text)
-        .map(Some)
-        .map_err(|e| exec_datafusion_err!("'{}' is not what it should be: {e}", path.display()))
-}
-
 fn hash_file(path: &Path, hash: &mut Sha256) -> std::io::Result<()> {
     let mut reader = BufReader::new(File::open(path)?);
     let mut buffer = vec![0; 1 << 18];
@@ -298,6 +309,8 @@ fn hash_file(path: &Path, hash: &mut Sha256) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::pooling::Mode;
+    use super::super::safetensors::tests::file;
     use super::*;
 
     /// A folder with the smallest files that make a model of 8 dimensions.
@@ -323,7 +336,7 @@ mod tests {
 
     fn error(files: &[(&str, &str)]) -> String {
         let root = folder(files);
-        Folder::read(root.path()).unwrap_err().to_string()
+        Folder::read(root.path(), None).unwrap_err().to_string()
     }
 
     const MODULES: &str = r#"[
@@ -345,54 +358,109 @@ mod tests {
                     "pooling_mode_mean_tokens": false}"#,
             ),
         ]);
-        let folder = Folder::read(root.path()).unwrap();
-        assert_eq!(folder.pooling, Pooling::Cls);
-        assert_eq!((folder.dimension, folder.max_tokens), (8, 32));
-        assert!(folder.normalize && folder.lower_case);
+        let folder = Folder::read(root.path(), None).unwrap();
+        assert_eq!(folder.pooling.modes, [Mode::Cls]);
+        assert_eq!((folder.dimension(), folder.max_tokens), (8, 32));
+        assert!(folder.normalizes() && folder.lower_case);
         assert!(folder.graph.ends_with("onnx/model.onnx"));
     }
 
     #[test]
     fn without_modules_tokens_are_averaged() {
         let root = folder(&[]);
-        let folder = Folder::read(root.path()).unwrap();
-        assert_eq!(folder.pooling, Pooling::Mean);
-        assert_eq!((folder.max_tokens, folder.normalize), (64, false));
+        let folder = Folder::read(root.path(), None).unwrap();
+        assert_eq!(folder.pooling, Pooling::mean());
+        assert_eq!((folder.max_tokens, folder.normalizes()), (64, false));
     }
 
     #[test]
     fn a_tokenizer_without_limit_leaves_the_positions() {
         let root = folder(&[("tokenizer_config.json", r#"{"model_max_length": 1e30}"#)]);
-        assert_eq!(Folder::read(root.path()).unwrap().max_tokens, 64);
+        assert_eq!(Folder::read(root.path(), None).unwrap().max_tokens, 64);
+    }
+
+    const POOLING: &str = r#"{"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": true}"#;
+
+    #[test]
+    fn dense_steps_take_what_the_pooling_gives() {
+        let modules = MODULES
+            .replace("2_Normalize", "2_Dense")
+            .replace("Normalize", "Dense");
+        let dense = |inputs: usize| format!(r#"{{"in_features": {inputs}, "out_features": 3}}"#);
+        let read = |inputs: usize| {
+            let root = folder(&[
+                ("modules.json", &modules),
+                ("1_Pooling/config.json", POOLING),
+                ("2_Dense/config.json", &dense(inputs)),
+            ]);
+            let weights = file(&[("linear.weight", &[3, 16], &[0.0; 48])]);
+            std::fs::write(root.path().join("2_Dense/model.safetensors"), weights).unwrap();
+            Folder::read(root.path(), None)
+        };
+        let two = read(16).unwrap();
+        assert_eq!(
+            (two.pooled_width(), two.dimension(), two.normalizes()),
+            (16, 3, false)
+        );
+        let message = read(8).unwrap_err().to_string();
+        assert!(
+            message.contains("takes vectors of 8 elements, and the step before it gives 16"),
+            "{message}"
+        );
     }
 
     #[test]
     fn unknown_steps_are_refused_by_name() {
-        let dense = MODULES.replace("models.Normalize", "models.Dense");
+        let unknown = MODULES.replace("models.Normalize", "models.LSTM");
         let message = error(&[
-            ("modules.json", &dense),
-            (
-                "1_Pooling/config.json",
-                r#"{"pooling_mode_mean_tokens": true}"#,
-            ),
+            ("modules.json", &unknown),
+            ("1_Pooling/config.json", POOLING),
         ]);
         assert!(
-            message.contains("sentence_transformers.models.Dense"),
+            message.contains("sentence_transformers.models.LSTM"),
             "{message}"
         );
         let message = error(&[
             ("modules.json", MODULES),
             (
                 "1_Pooling/config.json",
-                r#"{"pooling_mode_lasttoken": true, "pooling_mode_mean_tokens": true}"#,
+                r#"{"pooling_mode_attention": true, "pooling_mode_mean_tokens": true}"#,
             ),
         ]);
-        assert!(message.contains("[lasttoken, mean_tokens]"), "{message}");
-        let message = error(&[(
-            "config_sentence_transformers.json",
-            r#"{"default_prompt_name": "query"}"#,
-        )]);
-        assert!(message.contains("'query'"), "{message}");
+        assert!(message.contains("[attention, mean_tokens]"), "{message}");
+    }
+
+    #[test]
+    fn a_graph_is_named_by_its_file() {
+        let root = folder(&[("onnx/model_quantized.onnx", "smaller")]);
+        let read = |name| Folder::read(root.path(), Some(name)).map(|folder| folder.graph);
+        let graph = root.path().join("onnx/model_quantized.onnx");
+        assert_eq!(read("onnx/model_quantized.onnx").unwrap(), graph);
+        assert_eq!(read("model_quantized.onnx").unwrap(), graph);
+        for wrong in ["model_O4.onnx", "../model.onnx", "/etc/passwd"] {
+            let message = read(wrong).unwrap_err().to_string();
+            assert!(
+                message.contains("onnx/model.onnx, onnx/model_quantized.onnx"),
+                "{message}"
+            );
+        }
+        std::fs::remove_file(root.path().join("onnx/model.onnx")).unwrap();
+        let message = Folder::read(root.path(), None).unwrap_err().to_string();
+        assert!(message.contains("file_name"), "{message}");
+    }
+
+    #[test]
+    fn weights_beside_the_graph_count() {
+        let root = folder(&[]);
+        let hash = || {
+            Folder::read(root.path(), None)
+                .unwrap()
+                .content_hash()
+                .unwrap()
+        };
+        let first = hash();
+        std::fs::write(root.path().join("onnx/model.onnx_data"), "weights").unwrap();
+        assert_ne!(hash(), first);
     }
 
     #[test]
@@ -407,7 +475,7 @@ mod tests {
         ] {
             let root = folder(&[]);
             std::fs::remove_file(root.path().join(file)).unwrap();
-            let message = Folder::read(root.path()).unwrap_err().to_string();
+            let message = Folder::read(root.path(), None).unwrap_err().to_string();
             assert!(message.contains(says), "{message}");
         }
         let message = error(&[("modules.json", MODULES)]);
@@ -422,7 +490,12 @@ mod tests {
     #[test]
     fn the_hash_follows_what_decides_the_vectors() {
         let root = folder(&[]);
-        let hash = || Folder::read(root.path()).unwrap().content_hash().unwrap();
+        let hash = || {
+            Folder::read(root.path(), None)
+                .unwrap()
+                .content_hash()
+                .unwrap()
+        };
         let first = hash();
         assert_eq!(first.len(), 64);
         assert_eq!(hash(), first);

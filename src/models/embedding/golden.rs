@@ -10,8 +10,10 @@ use arrow::datatypes::{DataType, Float32Type};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
 
+use super::Settings;
 use super::folder::Folder;
 use super::transformer::Transformer;
+use crate::cancel::Cancelled;
 use crate::models::backend::Backend;
 
 /// A file of the shared data, or `None` and a line that says so.
@@ -27,7 +29,7 @@ fn shared(path: &str) -> Option<PathBuf> {
 }
 
 /// The backends of this machine.
-fn backends() -> Vec<Backend> {
+pub fn backends() -> Vec<Backend> {
     [Backend::Tract, Backend::OnnxRuntime]
         .into_iter()
         .filter(|backend| {
@@ -92,11 +94,21 @@ impl Golden {
 }
 
 fn load(folder: &Folder, backend: Backend) -> Transformer {
-    Transformer::load(folder, |path, outputs| backend.open(path, outputs)).unwrap()
+    Transformer::load(folder, None, |path, outputs| backend.open(path, outputs)).unwrap()
+}
+
+/// The vectors of `texts`, one after the other.
+fn embed(transformer: &Transformer, folder: &Folder, texts: &[&str], normalize: bool) -> Vec<f32> {
+    let settings = Settings {
+        prompt: String::new(),
+        normalize,
+    };
+    let vectors = transformer.embed(folder, texts, &settings, &Cancelled::default());
+    vectors.unwrap().concat()
 }
 
 /// Largest difference of two lists of one length.
-fn largest_difference(got: &[f32], want: &[f32]) -> f32 {
+pub fn largest_difference(got: &[f32], want: &[f32]) -> f32 {
     assert_eq!(got.len(), want.len());
     got.iter()
         .zip(want)
@@ -106,7 +118,7 @@ fn largest_difference(got: &[f32], want: &[f32]) -> f32 {
 
 fn check_tokens(golden: &Golden, id: &str, transformer: &Transformer) {
     let want = golden.case(id)["outputs"]["input_ids"].as_array().unwrap();
-    let got = transformer.token_ids(&golden.sentences(id)).unwrap();
+    let got = transformer.tokenizer.encode(&golden.sentences(id)).unwrap();
     for (got, want) in got.iter().zip(want) {
         let want: Vec<u64> = want
             .as_array()
@@ -115,7 +127,7 @@ fn check_tokens(golden: &Golden, id: &str, transformer: &Transformer) {
             .map(|v| v.as_u64().unwrap())
             .collect();
         assert_eq!(
-            got.iter().map(|id| u64::from(*id)).collect::<Vec<_>>(),
+            got.ids.iter().map(|id| u64::from(*id)).collect::<Vec<_>>(),
             want
         );
     }
@@ -128,9 +140,9 @@ fn tiny_equals_the_reference() {
         return;
     };
     let sentences = golden.sentences("tiny");
-    let mut folder = Folder::read(&path).unwrap();
+    let folder = Folder::read(&path, None).unwrap();
     assert_eq!(
-        (folder.dimension, folder.max_tokens, folder.normalize),
+        (folder.dimension(), folder.max_tokens, folder.normalizes()),
         (32, 64, false)
     );
     for backend in backends() {
@@ -138,22 +150,20 @@ fn tiny_equals_the_reference() {
         check_tokens(&golden, "tiny", &transformer);
         let one_by_one: Vec<f32> = sentences
             .iter()
-            .flat_map(|s| transformer.embed(&folder, &[s]).unwrap())
+            .flat_map(|s| embed(&transformer, &folder, &[s], false))
             .collect();
         let difference = largest_difference(&one_by_one, golden.array("tiny", "embeddings"));
         assert!(difference <= 2e-5, "{backend}: {difference}");
-        let batch = transformer.embed(&folder, &sentences).unwrap();
+        let batch = embed(&transformer, &folder, &sentences, false);
         let difference =
             largest_difference(&batch, golden.array("tiny_padded_batch", "embeddings"));
         assert!(difference <= 2e-5, "{backend}, padded: {difference}");
-        folder.normalize = true;
-        let batch = transformer.embed(&folder, &sentences).unwrap();
+        let batch = embed(&transformer, &folder, &sentences, true);
         let want = golden.array("tiny", "embeddings_normalized");
         assert!(
             largest_difference(&batch, want) <= 2e-5,
             "{backend}, normalised"
         );
-        folder.normalize = false;
     }
 }
 
@@ -167,9 +177,9 @@ fn minilm_is_near_the_reference() {
         return;
     };
     let sentences = golden.sentences("minilm");
-    let folder = Folder::read(&path).unwrap();
+    let folder = Folder::read(&path, None).unwrap();
     assert_eq!(
-        (folder.dimension, folder.max_tokens, folder.normalize),
+        (folder.dimension(), folder.max_tokens, folder.normalizes()),
         (384, 256, true)
     );
     let want = golden.array("minilm", "embeddings");
@@ -177,7 +187,7 @@ fn minilm_is_near_the_reference() {
     for backend in backends() {
         let transformer = load(&folder, backend);
         check_tokens(&golden, "minilm", &transformer);
-        let got = transformer.embed(&folder, &sentences).unwrap();
+        let got = embed(&transformer, &folder, &sentences, true);
         let rows: Vec<&[f32]> = got.chunks_exact(384).collect();
         let worst = rows
             .iter()
@@ -192,7 +202,7 @@ fn minilm_is_near_the_reference() {
         eprintln!("{backend}: cosine to the reference >= {worst}, cosines within {apart}");
         assert!(worst > 0.99, "{backend}: {worst}");
         assert!(apart < 0.02, "{backend}: {apart}");
-        let alone = transformer.embed(&folder, &sentences[..1]).unwrap();
+        let alone = embed(&transformer, &folder, &sentences[..1], true);
         assert!(
             largest_difference(&alone, rows[0]) < 1e-5,
             "{backend}: padding matters"
@@ -205,16 +215,16 @@ fn many_texts_keep_their_order() {
     let Some(path) = shared("golden/sentence/files/tiny") else {
         return;
     };
-    let folder = Folder::read(&path).unwrap();
+    let folder = Folder::read(&path, None).unwrap();
     let texts: Vec<String> = (0..150)
         .map(|i| "the cat sat ".repeat(i * 7 % 23))
         .collect();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     for backend in backends() {
         let transformer = load(&folder, backend);
-        let vectors = transformer.embed(&folder, &texts).unwrap();
+        let vectors = embed(&transformer, &folder, &texts, false);
         for (text, vector) in texts.iter().zip(vectors.chunks_exact(32)).step_by(13) {
-            let alone = transformer.embed(&folder, &[text]).unwrap();
+            let alone = embed(&transformer, &folder, &[text], false);
             assert!(
                 largest_difference(vector, &alone) < 1e-5,
                 "{backend}: '{text}'"

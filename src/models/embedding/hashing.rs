@@ -20,8 +20,8 @@ pub const DIMENSION: usize = 256;
 /// Stands for weights in the model's identity: changes when the formula does.
 pub const FORMULA: &str = "hashing-1: words 1, trigrams 1/sqrt(n), fnv1a-64 fmix64, 256, l2";
 
-/// Writes the vector of `text` into `out`, of [`DIMENSION`] elements.
-pub fn embed(text: &str, out: &mut [f32]) {
+/// Writes the vector of `text` into `out`, of [`DIMENSION`] elements, scaled to length 1 or not.
+pub fn embed(text: &str, scaled: bool, out: &mut [f32]) {
     out.fill(0.0);
     let text = text.to_lowercase();
     for word in text.split(|c: char| !c.is_alphanumeric()) {
@@ -41,7 +41,9 @@ pub fn embed(text: &str, out: &mut [f32]) {
             add(&framed.as_bytes()[ends[0]..ends[3]], weight, out);
         }
     }
-    normalize(out);
+    if scaled {
+        normalize(out);
+    }
 }
 
 fn add(feature: &[u8], weight: f32, out: &mut [f32]) {
@@ -69,7 +71,7 @@ mod tests {
 
     fn vector(text: &str) -> Vec<f32> {
         let mut out = vec![f32::NAN; DIMENSION];
-        embed(text, &mut out);
+        embed(text, true, &mut out);
         out
     }
 
@@ -92,6 +94,17 @@ mod tests {
         assert!((length("naïve 中文 🙂") - 1.0).abs() < 1e-6);
         assert_eq!(length(""), 0.0);
         assert_eq!(length(" …! "), 0.0);
+    }
+
+    #[test]
+    fn without_scaling_repeated_words_count() {
+        let mut twice = vec![0.0; DIMENSION];
+        embed("cat cat", false, &mut twice);
+        let mut once = vec![0.0; DIMENSION];
+        embed("cat", false, &mut once);
+        for (one, two) in once.iter().zip(&twice) {
+            assert!((2.0 * one - two).abs() < 1e-6, "{one} {two}");
+        }
     }
 
     #[test]

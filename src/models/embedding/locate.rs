@@ -19,46 +19,60 @@ pub struct Place {
 }
 
 /// The folder of the model `name`: a path if it has a slash and is a folder, else a
-/// name looked for in the folders of `VOXQL_MODELS`, in `./models`, and in the cache
-/// of Hugging Face.
-pub fn find(name: &str) -> Result<Place> {
-    find_as(name, "embedding model", &["hashing"], HOW_TO_GET)
+/// name looked for in the database's folder `shelf`, in the folders of `VOXQL_MODELS`, in
+/// `./models`, and in the cache of Hugging Face.
+pub fn find(name: &str, shelf: Option<&Path>) -> Result<Place> {
+    let places = Places::of_process(shelf);
+    places.find(name, "embedding model", &["hashing"], HOW_TO_GET)
 }
 
 /// The same for models of another kind: `kind`, those that need no folder, and how to get one are for
 /// the message when there is none.
 pub fn find_as(name: &str, kind: &str, built_in: &[&str], how_to_get: &str) -> Result<Place> {
-    let places = Places::of_process();
-    let found = places.candidates(name);
-    // A cache often holds a model without its ONNX graph: another place may have it.
-    // If none does, the reader of the folder says what is missing.
-    let best = found
-        .iter()
-        .find(|place| has_graph(&place.path))
-        .or(found.first());
-    best.cloned().ok_or_else(|| {
-        let built_in = built_in.iter().map(|name| name.to_string());
-        let folders = places.list().into_iter().map(|place| place.name);
-        let available: Vec<String> = built_in.chain(folders).collect();
-        plan_datafusion_err!(
-            "there is no {kind} '{name}'. Searched: {}. Available: {}. {how_to_get}",
-            places.describe(),
-            available.join(", ")
-        )
-    })
+    Places::of_process(None).find(name, kind, built_in, how_to_get)
 }
 
 /// The models of this machine that [`find`] finds by name, besides `hashing`: those
-/// in the folders of `VOXQL_MODELS`, in `./models`, and in the cache of Hugging Face.
-pub fn available() -> Vec<Place> {
-    Places::of_process().list()
+/// in the database's folder `shelf`, in the folders of `VOXQL_MODELS`, in `./models`, and in the
+/// cache of Hugging Face.
+pub fn available(shelf: Option<&Path>) -> Vec<Place> {
+    Places::of_process(shelf).list()
+}
+
+/// The cache of Hugging Face: `HF_HUB_CACHE`, else `hub` in `HF_HOME`, else in `huggingface` in the user's
+/// folder of caches.
+pub fn hub_cache() -> Option<PathBuf> {
+    variable("HF_HUB_CACHE").or_else(|| Some(hub_home()?.join("hub")))
+}
+
+/// Where Hugging Face's programs keep the cache and the token.
+pub fn hub_home() -> Option<PathBuf> {
+    let caches = || variable("XDG_CACHE_HOME").or_else(|| Some(home()?.join(".cache")));
+    variable("HF_HOME").or_else(|| Some(caches()?.join("huggingface")))
+}
+
+fn home() -> Option<PathBuf> {
+    variable("HOME").or_else(|| variable("USERPROFILE"))
+}
+
+fn variable(name: &str) -> Option<PathBuf> {
+    env::var_os(name)
+        .filter(|v| !v.is_empty())
+        .map(PathBuf::from)
+}
+
+/// The repository on Hugging Face that a name without an organisation means.
+pub fn repository(name: &str) -> String {
+    match name.contains('/') {
+        true => name.to_string(),
+        false => format!("{USUAL_ORGANISATION}/{name}"),
+    }
 }
 
 /// How a user gets a model, for messages.
-const HOW_TO_GET: &str = "To get one: `pip install huggingface_hub`, then `hf download \
-     sentence-transformers/all-MiniLM-L6-v2 --include 'onnx/model.onnx' '*.json' --local-dir \
-     models/all-MiniLM-L6-v2`; or give the path of a model's folder; or use model => 'hashing', \
-     which needs no files and knows spelling, not meaning";
+const HOW_TO_GET: &str = "To get one: `voxql models pull all-MiniLM-L6-v2`, or ORGANISATION/NAME of any \
+     sentence-transformers model on Hugging Face that has an ONNX graph; or give the path of a model's \
+     folder; or use model => 'hashing', which needs no files and knows spelling, not meaning";
 
 /// The folders that hold models.
 struct Places {
@@ -70,22 +84,35 @@ struct Places {
 }
 
 impl Places {
-    fn of_process() -> Self {
-        let variable = |name: &str| {
-            env::var_os(name)
-                .filter(|v| !v.is_empty())
-                .map(PathBuf::from)
-        };
-        let home = variable("HOME").or_else(|| variable("USERPROFILE"));
-        let mut shelves: Vec<PathBuf> = env::var_os("VOXQL_MODELS")
-            .map(|list| env::split_paths(&list).collect())
-            .unwrap_or_default();
-        shelves.retain(|shelf| !shelf.as_os_str().is_empty());
-        shelves.push(PathBuf::from("models"));
-        let hub = variable("HF_HUB_CACHE")
-            .or_else(|| Some(variable("HF_HOME")?.join("hub")))
-            .or_else(|| Some(home.as_ref()?.join(".cache/huggingface/hub")));
-        Self { shelves, hub, home }
+    fn of_process(shelf: Option<&Path>) -> Self {
+        let listed = env::var_os("VOXQL_MODELS").unwrap_or_default();
+        let listed = env::split_paths(&listed).filter(|shelf| !shelf.as_os_str().is_empty());
+        let shelves = shelf.map(Path::to_path_buf).into_iter().chain(listed);
+        Self {
+            shelves: shelves.chain([PathBuf::from("models")]).collect(),
+            hub: hub_cache(),
+            home: home(),
+        }
+    }
+
+    fn find(&self, name: &str, kind: &str, built_in: &[&str], how_to_get: &str) -> Result<Place> {
+        let found = self.candidates(name);
+        // A cache often holds a model without its ONNX graph: another place may have it.
+        // If none does, the reader of the folder says what is missing.
+        let best = found
+            .iter()
+            .find(|place| has_graph(&place.path))
+            .or(found.first());
+        best.cloned().ok_or_else(|| {
+            let built_in = built_in.iter().map(|name| name.to_string());
+            let folders = self.list().into_iter().map(|place| place.name);
+            let available: Vec<String> = built_in.chain(folders).collect();
+            plan_datafusion_err!(
+                "there is no {kind} '{name}'. Searched: {}. Available: {}. {how_to_get}",
+                self.describe(),
+                available.join(", ")
+            )
+        })
     }
 
     /// The folders that may be meant by `name`, best first.
@@ -97,7 +124,8 @@ impl Places {
                 _ => PathBuf::from(name),
             };
             if path.is_dir() {
-                let name = own_name(&path).unwrap_or_else(|| name.to_string());
+                let own = hub_name(&path).or_else(|| own_name(&path));
+                let name = own.unwrap_or_else(|| name.to_string());
                 found.push(Place { name, path });
             }
         } else if name.is_empty() || name.starts_with('.') {
@@ -111,13 +139,22 @@ impl Places {
         if is_plain {
             let on_shelves = self.shelves.iter().map(|shelf| shelf.join(name));
             found.extend(on_shelves.filter(|path| path.is_dir()).map(place));
-            let with_organisation = match name.contains('/') {
-                true => name.to_string(),
-                false => format!("{USUAL_ORGANISATION}/{name}"),
-            };
-            let repository = format!("models--{}", with_organisation.replace('/', "--"));
             if let Some(hub) = &self.hub {
-                found.extend(snapshots(&hub.join(repository)).into_iter().map(place));
+                let usual = format!("models--{}", repository(name).replace('/', "--"));
+                found.extend(snapshots(&hub.join(usual)).into_iter().map(place));
+                // bge-large-en-v1.5 for BAAI/bge-large-en-v1.5.
+                let ending = format!("--{name}");
+                let of_others = folders_in(hub).into_iter().filter(|folder| {
+                    own_name(folder).is_some_and(|folder| {
+                        folder
+                            .strip_prefix("models--")
+                            .and_then(|f| f.strip_suffix(&ending))
+                            .is_some_and(|organisation| {
+                                organisation != USUAL_ORGANISATION && !organisation.contains("--")
+                            })
+                    })
+                });
+                found.extend(of_others.flat_map(|folder| snapshots(&folder)).map(place));
             }
         }
         found
@@ -162,7 +199,7 @@ impl Places {
         let shelves = self.shelves.iter().map(|path| path.display().to_string());
         let hub = self.hub.iter().map(|path| path.display().to_string());
         let mut places: Vec<String> = shelves.chain(hub).collect();
-        if self.shelves.len() == 1 {
+        if variable("VOXQL_MODELS").is_none() {
             places.insert(0, "VOXQL_MODELS (which is not set)".to_string());
         }
         places.join(", ")
@@ -189,6 +226,14 @@ fn folders_in(folder: &Path) -> Vec<PathBuf> {
         .collect();
     paths.sort();
     paths
+}
+
+/// The model's name, of a version in the cache of Hugging Face, which is called by its hash.
+fn hub_name(version: &Path) -> Option<String> {
+    let snapshots = version.parent()?;
+    let repository = own_name(snapshots.parent()?)?;
+    let name = repository.strip_prefix("models--")?.replacen("--", "/", 1);
+    snapshots.ends_with("snapshots").then_some(name)
 }
 
 fn own_name(path: &Path) -> Option<String> {
@@ -232,13 +277,17 @@ mod tests {
             .join("hub/models--sentence-transformers--b/snapshots/2");
         assert_eq!(first("b"), Some(main.clone()));
         assert_eq!(first("sentence-transformers/b"), Some(main));
+        assert_eq!(first("c--d"), first("org/c--d"), "of one organisation");
         assert_eq!(
             first("org/c--d"),
             Some(root.path().join("hub/models--org--c--d/snapshots/1"))
         );
         let path = root.path().join("shelf/a");
         assert_eq!(first(path.to_str().unwrap()), Some(path));
-        for missing in ["", ".", "..", "x", "../shelf", "/nowhere/at/all"] {
+        let version = root.path().join("hub/models--org--c--d/snapshots/1");
+        let found = places.candidates(version.to_str().unwrap());
+        assert_eq!(found[0].name, "org/c--d");
+        for missing in ["", ".", "..", "x", "d", "../shelf", "/nowhere/at/all"] {
             assert_eq!(first(missing), None, "{missing}");
         }
     }

@@ -1,42 +1,56 @@
 //! `embed(text, model => …)`: the vector of a text.
 
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, FixedSizeListArray, Float32Array};
+use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Field, FieldRef};
-use datafusion::common::{Result, ScalarValue, exec_err, plan_err};
+use datafusion::common::{Result, ScalarValue, exec_err};
 use datafusion::logical_expr::{
     self as datafusion_doc, ColumnarValue, Documentation, ReturnFieldArgs, ScalarFunctionArgs,
     ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 use datafusion_macros::user_doc;
-use voxql_udfs::args::{Kind, Parameters};
-use voxql_udfs::vectors::{MODEL_METADATA, vector_type};
+use voxql_udfs::args::{Arguments, Kind, Parameters};
+use voxql_udfs::identity::{MODEL_METADATA, PROMPT_METADATA};
+use voxql_udfs::vectors::vector_type;
 
-use super::{Embedder, available};
+use super::{Embedder, Settings, functions};
+use crate::cancel::Cancelled;
 
 const PARAMETERS: Parameters = Parameters {
     function: "embed",
     required: 2,
-    list: &[("text", Kind::Text), ("model", Kind::Text)],
+    list: &[
+        ("text", Kind::Text),
+        ("model", Kind::Text),
+        ("prompt", Kind::Text),
+        ("prompt_name", Kind::Text),
+        ("normalize", Kind::Flag),
+        ("file_name", Kind::Text),
+    ],
 };
 
 /// The function `embed`.
-pub fn udf() -> ScalarUDF {
+pub fn embed(shelf: &Path) -> ScalarUDF {
     ScalarUDF::from(Embed {
         signature: PARAMETERS.signature(Volatility::Immutable),
+        shelf: shelf.to_path_buf(),
     })
 }
 
 /// Text to vectors: `FixedSizeList<Float32, dimension of the model>`, whose field
-/// metadata says which model made it.
+/// metadata says which model made it, and how.
 #[user_doc(
     doc_section(label = "Text Functions"),
     description = "Gives the embedding of a text: a vector in which texts of like meaning are near \
 in cosine distance. NULL gives NULL; an empty text has a vector like any other. Longer texts are cut at \
-the model's limit. A column of embeddings remembers which model made it, and vectors of two models are not \
-compared.",
-    syntax_example = "embed(text, model => 'all-MiniLM-L6-v2')",
+the model's limit. A column of embeddings remembers which model made it, the pooling, the normalisation and the \
+prompt, through queries, tables and Parquet; vectors of two models are not compared (`forget_model`), vectors of one \
+model behind two prompts are.",
+    syntax_example = "embed(text, model => 'all-MiniLM-L6-v2' [, prompt => 'query: '] [, prompt_name => 'query'] \
+[, normalize => true] [, file_name => 'onnx/model_quantized.onnx'])",
     sql_example = r#"```sql
 -- the three annotations nearest in meaning to a question
 SELECT onset, text
@@ -50,14 +64,48 @@ LIMIT 3;
     argument(
         name = "model",
         description = "Which model, a constant: the path of a sentence-transformers folder with \
-`onnx/model.onnx` and `tokenizer.json`; the name of one in the folders that the environment variable \
-`VOXQL_MODELS` lists, in `./models`, or in the cache of Hugging Face; or `hashing`, which needs no files \
-and knows spelling, not meaning (256 elements). There is no default."
+`onnx/model.onnx` and `tokenizer.json`; the name of one in the database's folder `pretrained`, in the folders that the \
+environment variable `VOXQL_MODELS` lists, in `./models`, or in the cache of Hugging Face (`HF_HUB_CACHE`, `HF_HOME`); \
+or `hashing`, which needs no files and knows spelling, not meaning (256 elements). There is no default. \
+`voxql models pull NAME` fetches one."
+    ),
+    argument(
+        name = "prompt",
+        description = "A text to put before every text, a constant. Default: the model's own default, which most models \
+do not have; `prompt => ''` leaves that out."
+    ),
+    argument(
+        name = "prompt_name",
+        description = "The name of one of the prompts that the model brings (`config_sentence_transformers.json`), in \
+place of `prompt`. Models for search have `query` and `document`."
+    ),
+    argument(
+        name = "normalize",
+        description = "Whether vectors are scaled to length 1, a constant. Default: as the model's folder says."
+    ),
+    argument(
+        name = "file_name",
+        description = "The graph to run where the folder has several, a constant such as `onnx/model_quantized.onnx`. \
+Default: `onnx/model.onnx`, or `model.onnx`."
     )
 )]
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Embed {
     signature: Signature,
+    shelf: PathBuf,
+}
+
+impl Embed {
+    /// What the constants of a call ask for.
+    fn asked(&self, arguments: &Arguments) -> Result<(Arc<Embedder>, Settings)> {
+        let model = functions::model(arguments, &self.shelf)?;
+        let settings = model.settings(
+            arguments.str("prompt")?,
+            arguments.str("prompt_name")?,
+            arguments.bool("normalize")?,
+        )?;
+        Ok((model, settings))
+    }
 }
 
 impl ScalarUDFImpl for Embed {
@@ -83,42 +131,28 @@ impl ScalarUDFImpl for Embed {
     }
 
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
-        let arguments = PARAMETERS.at_planning(args.scalar_arguments);
-        let Some(model) = arguments.str("model")? else {
-            return missing_model();
-        };
-        let model = Embedder::find(model)?;
+        let (model, settings) = self.asked(&PARAMETERS.at_planning(args.scalar_arguments))?;
         let nullable = args
             .arg_fields
             .first()
             .is_none_or(|text| text.is_nullable());
         let field = Field::new(self.name(), vector_type(Some(model.dimension())), nullable);
-        let metadata = [(MODEL_METADATA.to_string(), model.identity())];
-        Ok(Arc::new(field.with_metadata(metadata.into())))
+        Ok(Arc::new(field.with_metadata(metadata(&model, &settings))))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let arguments = PARAMETERS.of_scalar(&args.args);
-        let Some(model) = arguments.str("model")? else {
-            return missing_model();
-        };
-        let model = Embedder::find(model)?;
-        // The plan may have been made by another process, or before the folder changed.
-        if let Some(planned) = args.return_field.metadata().get(MODEL_METADATA)
-            && *planned != model.identity()
-        {
-            return exec_err!(
-                "embed: the query was planned with the model {planned}, but here it is {}; the \
-                 model's files must be the same everywhere and must not change under a query",
-                model.identity()
-            );
-        }
+        let (model, settings) = self.asked(&PARAMETERS.of_scalar(&args.args))?;
+        let planned = args.return_field.metadata().get(MODEL_METADATA);
+        functions::same_as_planned(self.name(), planned, &model.identity(&settings))?;
+        let cancelled = Cancelled::of(&args.config_options);
         match args.args.first() {
             Some(ColumnarValue::Scalar(text)) => {
-                let vectors = embed(&model, &text.to_array()?)?;
+                let vectors = vectors(&model, &text.to_array()?, &settings, &cancelled)?;
                 Ok(ScalarValue::try_from_array(&vectors, 0)?.into())
             }
-            Some(ColumnarValue::Array(texts)) => Ok(embed(&model, texts)?.into()),
+            Some(ColumnarValue::Array(texts)) => {
+                Ok(vectors(&model, texts, &settings, &cancelled)?.into())
+            }
             None => exec_err!("embed: the argument text is missing"),
         }
     }
@@ -128,34 +162,28 @@ impl ScalarUDFImpl for Embed {
     }
 }
 
-fn embed(model: &Embedder, texts: &ArrayRef) -> Result<ArrayRef> {
-    let DataType::FixedSizeList(item, width) = vector_type(Some(model.dimension())) else {
-        return exec_err!("embed: vectors of {} are too long", model.dimension());
-    };
-    if texts.data_type() == &DataType::Null {
-        return Ok(Arc::new(FixedSizeListArray::new_null(
-            item,
-            width,
-            texts.len(),
-        )));
+/// What the column remembers.
+fn metadata(model: &Embedder, settings: &Settings) -> HashMap<String, String> {
+    let mut metadata = HashMap::from([(MODEL_METADATA.to_string(), model.identity(settings))]);
+    if !settings.prompt.is_empty() {
+        metadata.insert(PROMPT_METADATA.to_string(), settings.prompt.clone());
     }
-    let strings = texts.as_string::<i32>();
-    let values = model.embed(&strings.iter().collect::<Vec<_>>())?;
-    Ok(Arc::new(FixedSizeListArray::try_new(
-        item,
-        width,
-        Arc::new(Float32Array::from(values)),
-        texts.nulls().cloned(),
-    )?))
+    metadata
 }
 
-fn missing_model<T>() -> Result<T> {
-    let names: Vec<String> = available().into_iter().map(|place| place.name).collect();
-    plan_err!(
-        "embed: the argument model is missing; it is called as embed(text, model => 'name'), with the \
-         path of a model's folder or one of: {}",
-        [vec!["hashing".to_string()], names].concat().join(", ")
-    )
+fn vectors(
+    model: &Embedder,
+    texts: &ArrayRef,
+    settings: &Settings,
+    cancelled: &Cancelled,
+) -> Result<ArrayRef> {
+    let strings: Vec<Option<&str>> = match texts.data_type() {
+        DataType::Null => vec![None; texts.len()],
+        _ => texts.as_string::<i32>().iter().collect(),
+    };
+    let values = model.embed(&strings, settings, cancelled)?;
+    let nulls = strings.iter().map(Option::is_some).collect();
+    functions::vectors("embed", values, model.dimension(), Some(nulls))
 }
 
 #[cfg(test)]
@@ -171,10 +199,11 @@ mod tests {
     fn session(made_by: &str) -> SessionContext {
         let context = SessionContext::new();
         voxql_udfs::register_all(&context);
-        context.register_udf(udf());
-        let model = Embedder::find("hashing").unwrap();
+        context.register_udf(embed(Path::new("none")));
+        let model = Embedder::find("hashing", None, None).unwrap();
+        let settings = model.settings(None, None, None).unwrap();
         let texts: ArrayRef = Arc::new(arrow::array::StringArray::from(vec!["a film"]));
-        let vectors = embed(&model, &texts).unwrap();
+        let vectors = vectors(&model, &texts, &settings, &Cancelled::default()).unwrap();
         let metadata = [(MODEL_METADATA.to_string(), made_by.to_string())];
         let field = Field::new("emb", vectors.data_type().clone(), true);
         let schema = Schema::new(vec![field.with_metadata(metadata.into())]);
@@ -184,7 +213,8 @@ mod tests {
     }
 
     fn hashing() -> String {
-        Embedder::find("hashing").unwrap().identity()
+        let model = Embedder::find("hashing", None, None).unwrap();
+        model.identity(&model.settings(None, None, None).unwrap())
     }
 
     const NEAREST: &str = "SELECT 1 FROM notes \

@@ -4,7 +4,6 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::common::{DataFusionError, Result, ScalarValue, plan_err};
 use datafusion::execution::{SendableRecordBatchStream, SessionState};
-use datafusion::physical_plan::execute_stream;
 use datafusion::sql::sqlparser::ast::{Expr, FunctionArg, FunctionArgExpr, Ident, Value};
 use futures::TryStreamExt;
 use voxql_udfs::args::Arguments;
@@ -224,6 +223,6 @@ async fn start(state: &SessionState, sql: &str) -> Result<SendableRecordBatchStr
     };
     // Planning a query may come back here.
     let plan = Box::pin(statements::plan::plan(state, *statement)).await?;
-    let (physical, task) = statements::plan::physical(state.clone(), &plan).await?;
-    execute_stream(physical, task)
+    let (_, stream) = statements::plan::start(state.clone(), &plan).await?;
+    Ok(stream)
 }
