@@ -8,6 +8,7 @@ pub mod frame;
 pub mod hrf;
 pub mod isc;
 pub mod mel;
+pub mod metric;
 pub mod mfcc;
 pub mod motion_energy;
 pub mod mt19937;
