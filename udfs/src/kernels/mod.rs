@@ -7,6 +7,7 @@ pub mod dot;
 pub mod frame;
 pub mod hrf;
 pub mod isc;
+pub mod knn;
 pub mod mel;
 pub mod metric;
 pub mod mfcc;
