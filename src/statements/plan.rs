@@ -30,6 +30,7 @@ use super::{computed, one_run, width, window_batches};
 use crate::asof::relation::AsofPlanner;
 use crate::asof::rewrite::nest;
 use crate::readers;
+use crate::search::relation::KnnPlanner;
 
 /// How a plan is run: with batches as its widest rows need them, and refused where it mixes runs.
 pub async fn physical(
@@ -69,6 +70,7 @@ pub async fn plan(state: &SessionState, mut statement: EngineStatement) -> Resul
     state.register_relation_planner(Arc::new(TableFunctions::of(&state)))?;
     state.register_relation_planner(Arc::new(ReaderPlanner { tables }))?;
     state.register_relation_planner(Arc::new(tables_of_queries))?;
+    state.register_relation_planner(Arc::new(KnnPlanner))?;
     state.register_relation_planner(Arc::new(AsofPlanner))?;
     let mut plan = state.statement_to_plan(statement).await?;
     if let LogicalPlan::Ddl(DdlStatement::CreateView(view)) = &mut plan

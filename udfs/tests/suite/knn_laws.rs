@@ -29,10 +29,12 @@ fn by_products<Q: Element, B: Element>(
         let values = base[block.clone()].concat();
         let shape = (block.len(), case.width);
         let rows = Base::new(case.metric, &values, shape, |i| !case.missing(block.start + i));
-        prepared.search(&rows, &mut limits, &mut products, |query, row, distance| {
-            found[query].offer(distance, &(block.start + row));
-            found[query].limit()
-        });
+        for queries in prepared.blocks() {
+            prepared.search(queries, &rows, &mut limits, &mut products, |query, row, distance| {
+                found[query].offer(distance, &(block.start + row));
+                found[query].limit()
+            });
+        }
     }
     found.into_iter().map(Neighbours::sorted).collect()
 }

@@ -28,7 +28,7 @@ const WORST_OFFSET: f64 = 1e3;
 
 /// The number type of vectors: Float32 or Float64.
 pub trait Element:
-    ComplexField + Copy + PartialOrd + Into<f64> + Add<Output = Self> + Mul<Output = Self>
+    ComplexField + Copy + PartialOrd + Into<f64> + Add<Output = Self> + Mul<Output = Self> + Send + Sync
 {
     /// The largest relative error of one operation.
     const ROUNDING: f64;

@@ -58,6 +58,11 @@ impl<Q: Element, B: Element> Queries<Q, B> {
         self.measured.len()
     }
 
+    /// The elements of each.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
     pub fn is_empty(&self) -> bool {
         self.measured.is_empty()
     }
@@ -96,12 +101,26 @@ impl<Q: Element, B: Element> Queries<Q, B> {
         });
     }
 
-    /// Offers every base vector that may be within a query's limit, with its distance:
-    /// `offer(query, row, distance)` gives the query's new limit. `products` is working space.
+    /// All queries, in blocks for [`Self::search`].
+    pub fn blocks(&self) -> impl Iterator<Item = Range<usize>> + use<Q, B> {
+        let queries = self.len();
+        let starts = (0..queries).step_by(BLOCK);
+        starts.map(move |start| start..(start + BLOCK).min(queries))
+    }
+
+    /// The vectors of some queries, one after the other.
+    pub fn vectors(&self, block: Range<usize>) -> &[Q] {
+        &self.exact[block.start * self.width..block.end * self.width]
+    }
+
+    /// Offers every base vector that may be within the limit of a query of the block, with its distance:
+    /// `offer(query, row, distance)` gives the query's new limit. There is a limit for each query of all
+    /// blocks; `products` is working space.
     ///
     /// Base vectors have the queries' width.
     pub fn search(
         &self,
+        block: Range<usize>,
         base: &Base<'_, B>,
         limits: &mut [f64],
         products: &mut Vec<B>,
@@ -109,16 +128,20 @@ impl<Q: Element, B: Element> Queries<Q, B> {
     ) {
         let error = (self.width + 16) as f64 * B::ROUNDING;
         if self.metric == Metric::L1 || self.width == 0 || error > 0.1 {
-            return self.search_one_by_one(base, limits, offer);
+            return self.search_one_by_one(block, base, limits, offer);
         }
         let rows = base.rows();
-        for start in (0..self.len()).step_by(BLOCK) {
-            let block = start..(start + BLOCK).min(self.len());
-            self.multiply(base, block.clone(), products);
-            for query in block {
-                let nearness = &products[(query - start) * rows..][..rows];
-                self.scan(base, query, nearness, error, &mut limits[query], &mut offer);
-            }
+        self.multiply(base, block.clone(), products);
+        for query in block.clone() {
+            let products = &products[(query - block.start) * rows..][..rows];
+            self.scan(
+                base,
+                query,
+                products,
+                error,
+                &mut limits[query],
+                &mut offer,
+            );
         }
     }
 
@@ -214,11 +237,13 @@ impl<Q: Element, B: Element> Queries<Q, B> {
 
     fn search_one_by_one(
         &self,
+        block: Range<usize>,
         base: &Base<'_, B>,
         limits: &mut [f64],
         mut offer: impl FnMut(usize, usize, f64) -> f64,
     ) {
-        for (query, limit) in limits.iter_mut().enumerate() {
+        for query in block {
+            let limit = &mut limits[query];
             for row in 0..base.rows() {
                 if let Some(distance) = self.distance(base, query, row)
                     && distance <= *limit
