@@ -13,7 +13,7 @@ use datafusion::common::Result;
 use datafusion::execution::{SendableRecordBatchStream, SessionState};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::{TryStreamExt, stream};
-use voxql_udfs::vectors::MODEL_METADATA;
+use voxql_udfs::identity::MODEL_METADATA;
 
 use super::rows::Times;
 use super::store::{self, Description, Models};

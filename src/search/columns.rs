@@ -166,7 +166,7 @@ pub fn check_vectors(query: &Field, base: &Field) -> Result<()> {
     {
         return plan_err!("{}", unequal("vectors of the base", other, one));
     }
-    voxql_udfs::distance::comparable(FUNCTION, query, base)
+    voxql_udfs::identity::comparable(FUNCTION, query, base)
 }
 
 /// What is said of a width that is not that of the queries.

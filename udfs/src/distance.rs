@@ -15,9 +15,10 @@ use datafusion::logical_expr::{
 };
 
 use crate::args::{Kind, Parameters, result_of};
+use crate::identity::comparable;
 use crate::kernels::dot::dot;
 use crate::kernels::metric::{Measure, Metric};
-use crate::vectors::{MODEL_METADATA, Vectors, element_type, fits_f32, vector_width};
+use crate::vectors::{Vectors, element_type, fits_f32, vector_width};
 
 /// The scalar function `cosine_distance`.
 pub fn cosine_distance() -> ScalarUDF {
@@ -275,21 +276,6 @@ impl Distance {
             }
         }
         Ok(Arc::new(distances.finish()))
-    }
-}
-
-/// Refuses two columns whose vectors were made by two models.
-///
-/// # Errors
-/// Name both models.
-pub fn comparable(function: &str, one: &Field, other: &Field) -> Result<()> {
-    let model = |field: &Field| field.metadata().get(MODEL_METADATA).cloned();
-    match model(one).zip(model(other)) {
-        Some((one, other)) if one != other => plan_err!(
-            "{function}: one side was made by model {one}, the other by model {other}, and a distance between \
-             two spaces means nothing; embed both with one model"
-        ),
-        _ => Ok(()),
     }
 }
 

@@ -9,6 +9,7 @@ use crate::distance::{
     sqeuclidean_distance,
 };
 use crate::fir_delays::fir_delays;
+use crate::forget_model::forget_model;
 use crate::high_variance_confounds::high_variance_confounds;
 use crate::hrf_convolve::hrf_convolve;
 use crate::hrf_kernels::{
@@ -42,6 +43,7 @@ pub fn scalars() -> Vec<ScalarUDF> {
         // Vectors
         vector_concat(),
         vector_normalize(),
+        forget_model(),
         cosine_distance(),
         l2_distance(),
         sqeuclidean_distance(),

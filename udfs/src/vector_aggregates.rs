@@ -17,7 +17,8 @@ use datafusion::logical_expr::{
 use self::accumulator::State;
 use crate::args::{Kind, Parameters};
 use crate::kernels::vector_stats::Statistic;
-use crate::vectors::{MODEL_METADATA, vector_type, vector_width};
+use crate::identity::forget;
+use crate::vectors::{vector_type, vector_width};
 
 /// The aggregate `vector_avg`.
 pub fn vector_avg() -> AggregateUDF {
@@ -272,9 +273,7 @@ impl AggregateUDFImpl for VectorAggregate {
         let vector = arg_fields.first();
         let mut metadata = vector.map(|f| f.metadata().clone()).unwrap_or_default();
         match self.function.statistic {
-            Statistic::Std { .. } => {
-                metadata.remove(MODEL_METADATA);
-            }
+            Statistic::Std { .. } => forget(&mut metadata),
             // An extension type says of what its elements are.
             Statistic::Count => metadata.clear(),
             _ => {}

@@ -17,8 +17,7 @@ use arrow::datatypes::{DataType, Field};
 use datafusion::common::{Result, exec_datafusion_err, exec_err};
 use datafusion::logical_expr::ColumnarValue;
 
-/// The field metadata in which an embedding column remembers the model that made it.
-pub const MODEL_METADATA: &str = "voxql.model";
+pub use crate::identity::MODEL_METADATA;
 
 /// Field metadata of sound: samples per second.
 pub const SAMPLE_RATE_METADATA: &str = "voxql.sample_rate";

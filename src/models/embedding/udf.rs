@@ -11,7 +11,8 @@ use datafusion::logical_expr::{
 };
 use datafusion_macros::user_doc;
 use voxql_udfs::args::{Kind, Parameters};
-use voxql_udfs::vectors::{MODEL_METADATA, vector_type};
+use voxql_udfs::identity::MODEL_METADATA;
+use voxql_udfs::vectors::vector_type;
 
 use super::{Embedder, available};
 

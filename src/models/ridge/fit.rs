@@ -10,7 +10,7 @@ use faer::Mat;
 use voxql_udfs::kernels::ridge::{
     Fold, Form, Regression, Search, Targets, candidates, contiguous, leave_one_out,
 };
-use voxql_udfs::vectors::MODEL_METADATA;
+use voxql_udfs::identity::MODEL_METADATA;
 
 use super::options::{Cv, Options, Settings, Space};
 use super::stored::Writer;

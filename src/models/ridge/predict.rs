@@ -16,9 +16,8 @@ use datafusion::logical_expr::{
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, Par};
 use voxql_udfs::args::{Arguments, Kind, Parameters, result_of, rows_of};
-use voxql_udfs::vectors::{
-    MODEL_METADATA, VectorBuilder, Vectors, element_type, vector_type, vector_width,
-};
+use voxql_udfs::identity::{MODEL_METADATA, same_space};
+use voxql_udfs::vectors::{VectorBuilder, Vectors, element_type, vector_type, vector_width};
 
 use super::KIND;
 use super::options::Settings;
@@ -253,7 +252,7 @@ fn check_spaces(model: &Model, fields: &[FieldRef]) -> Result<()> {
             );
         }
         if let (Some(made_by), Some(fitted)) = (field.metadata().get(MODEL_METADATA), &space.model)
-            && made_by != fitted
+            && !same_space(made_by, fitted)
         {
             return exec_err!(
                 "ridge_predict: {} was made by the model {made_by}, and {name} was fitted on vectors of {fitted}",

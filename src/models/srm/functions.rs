@@ -17,7 +17,8 @@ use datafusion::logical_expr::{
 use faer::Mat;
 use voxql_udfs::args::{Kind as Argument, Parameters, result_of};
 use voxql_udfs::kernels::srm::{robust, transform};
-use voxql_udfs::vectors::{MODEL_METADATA, VectorBuilder, Vectors, vector_type};
+use voxql_udfs::identity::MODEL_METADATA;
+use voxql_udfs::vectors::{VectorBuilder, Vectors, vector_type};
 
 use super::options::{Kind, Options};
 use super::stored::{SubjectMap, subjects};

@@ -8,7 +8,8 @@ use arrow::datatypes::{DataType, Field, Float32Type, Float64Type, Int64Type, Sch
 use arrow::util::pretty::pretty_format_batches;
 use datafusion::datasource::MemTable;
 use datafusion::prelude::{SessionConfig, SessionContext};
-use voxql_udfs::vectors::{MODEL_METADATA, vector_type};
+use voxql_udfs::identity::MODEL_METADATA;
+use voxql_udfs::vectors::vector_type;
 
 fn context() -> SessionContext {
     let ctx = SessionContext::new_with_config(
