@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Float32Type, Float64Type, Schema, SchemaRef};
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{Result, internal_err};
+use datafusion::common::{DataFusionError, Result, internal_err};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::EquivalenceProperties;
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
@@ -184,7 +184,7 @@ impl ExecutionPlan for KnnExec {
                 (false, true) => nearest::<Float64Type, Float32Type>(&exec, context, compute).await,
                 _ => nearest::<Float64Type, Float64Type>(&exec, context, compute).await,
             };
-            Ok(rows(found?, exec.schema(), batch_size, metrics))
+            Ok::<_, DataFusionError>(rows(found?, exec.schema(), batch_size, metrics))
         };
         let stream = futures::stream::once(found).try_flatten();
         let schema = Arc::clone(&self.schema);

@@ -10,6 +10,7 @@
 pub mod answer;
 pub mod base;
 pub mod columns;
+pub mod documentation;
 
 pub mod exec;
 pub mod node;

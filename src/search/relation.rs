@@ -123,8 +123,8 @@ fn value(
     let Some((_, expr)) = expr.filter(|_| !KNN.queries.contains(&name)) else {
         return Ok(ScalarValue::Null);
     };
-    let planned = context.sql_to_expr((*expr).clone(), &DFSchema::empty())?;
-    match constant(&planned) {
+    let planned = context.sql_to_expr((*expr).clone(), &DFSchema::empty());
+    match planned.ok().as_ref().and_then(constant) {
         Some(value) => Ok(value),
         None => plan_err!("{FUNCTION}: {name} must be a constant, not {expr}"),
     }
