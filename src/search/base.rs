@@ -13,7 +13,7 @@ use datafusion::common::{DataFusionError, Result, exec_err, internal_err};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::metrics::Time;
-use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
+use datafusion::physical_plan::ExecutionPlanProperties;
 use futures::TryStreamExt;
 use voxql_udfs::kernels::knn::{Base, Element, Neighbour, Neighbours, Queries};
 use voxql_udfs::vectors::Vectors;
@@ -82,8 +82,8 @@ where
     }
     let mut parts = Vec::new();
     for task in tasks {
-        let joined = task.join().await;
-        parts.push(joined.map_err(|error| DataFusionError::External(Box::new(error)))??);
+        let joined = task.join_unwind().await;
+        parts.push(joined.map_err(|error| DataFusionError::ExecutionJoin(Box::new(error)))??);
     }
     let Some(held) = Arc::into_inner(held) else {
         return internal_err!("{FUNCTION}: a task has not ended");

@@ -67,7 +67,10 @@ where
         let own = own.map(|column| Own::of(&kept, column)).transpose()?;
         held.own.extend(own);
         kept.remove_column(search.query_vector);
-        held.memory.try_grow(kept.get_array_memory_size())?;
+        // A slice of a long column does not pay for the whole.
+        for column in kept.columns() {
+            held.memory.try_grow(column.to_data().get_slice_memory_size()?)?;
+        }
         held.batches.push(kept);
     }
     Ok(held)
