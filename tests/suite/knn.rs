@@ -154,7 +154,7 @@ fn vectors(most: usize) -> impl Strategy<Value = Vectors> {
 
 fn case() -> impl Strategy<Value = Case> {
     let metrics = ["cosine", "l2", "sqeuclidean", "l1", "correlation", "inner_product"];
-    let shape = (prop::sample::select(&metrics[..]), 1usize..8, 1usize..6, 1usize..12);
+    let shape = (prop::sample::select(metrics.to_vec()), 1usize..8, 1usize..6, 1usize..12);
     (shape, vectors(8), vectors(40)).prop_map(|((metric, k, threads, batch), queries, base)| Case {
         metric,
         k,
@@ -262,6 +262,29 @@ fn the_nearest_are_the_first_of_all_sorted() {
     runner.run(&case(), law).unwrap();
 }
 
+/// The logical and the physical plan, as text.
+async fn plans(session: &Session, sql: &str) -> String {
+    let rows = rows(session, &format!("EXPLAIN FORMAT INDENT {sql}")).await;
+    pretty_format_batches(&rows).unwrap().to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn plans_say_how_neighbours_are_found() {
+    let session = session(2).await;
+    let create = "CREATE TABLE words AS SELECT id AS word, [id, 1] AS v FROM generate_series(1, 20000) AS t(id)";
+    rows(&session, create).await;
+    let knn = "SELECT word FROM knn((SELECT [0, 1] AS v), (SELECT word, v FROM words), k => 10, radius => 0.5) AS n WHERE rank = 1";
+    let plan = plans(&session, knn).await;
+    for part in ["Knn: k=10, metric=cosine, radius=0.5", "KnnExec: k=10, metric=cosine, radius=0.5"] {
+        assert!(plan.contains(part), "{plan}");
+    }
+    // One pass that keeps the first three of each partition, and merges these.
+    let plan = plans(&session, "SELECT word FROM words ORDER BY l2_distance(v, [0, 1]) LIMIT 3").await;
+    for part in ["SortPreservingMergeExec", "SortExec: TopK(fetch=3)", "preserve_partitioning=[true]"] {
+        assert!(plan.contains(part), "{plan}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn memory_is_asked_for() {
     let settings = Settings {
@@ -270,9 +293,14 @@ async fn memory_is_asked_for() {
         ..Settings::default()
     };
     let session = Session::open(settings).await.unwrap();
+    rows(&session, "SET datafusion.execution.batch_size = 100").await;
     let wide = "(SELECT id, array_repeat(id::float, 20000) AS v FROM generate_series(1, 1000) AS t(id))";
     let one = "(SELECT 1 AS id, array_repeat(1::float, 20000) AS v)";
-    // The base streams; queries are held.
+    // Neither a sort with a limit holds its rows, nor `knn` its base; queries are held.
+    let sorted = format!(
+        "SELECT id FROM {wide} AS wide ORDER BY l2_distance(v, array_repeat(3::float, 20000)) LIMIT 1"
+    );
+    assert_eq!(numbers(&session, &sorted).await, [3.0]);
     let sql = format!("SELECT count(*) FROM knn({one}, {wide}, k => 3, metric => 'l2')");
     assert_eq!(numbers(&session, &sql).await, [3.0]);
     let sql = format!("SELECT count(*) FROM knn({wide}, {one}, k => 3, metric => 'l2')");
