@@ -69,7 +69,8 @@ where
         kept.remove_column(search.query_vector);
         // A slice of a long column does not pay for the whole.
         for column in kept.columns() {
-            held.memory.try_grow(column.to_data().get_slice_memory_size()?)?;
+            held.memory
+                .try_grow(column.to_data().get_slice_memory_size()?)?;
         }
         held.batches.push(kept);
     }

@@ -459,8 +459,14 @@ mod tests {
     #[test]
     fn distance_operators_are_one_token() {
         for (sql, rest) in [
-            ("SELECT a <-> b, a<#>b FROM t ORDER BY c <+> [1]", "SELECT a <-> b, a <#> b FROM t ORDER BY c <+> [1]"),
-            ("SELECT 1<+2, 1<-2, 1 < +3, x->'<->'", "SELECT 1 < +2, 1 < -2, 1 < +3, x -> '<->'"),
+            (
+                "SELECT a <-> b, a<#>b FROM t ORDER BY c <+> [1]",
+                "SELECT a <-> b, a <#> b FROM t ORDER BY c <+> [1]",
+            ),
+            (
+                "SELECT 1<+2, 1<-2, 1 < +3, x->'<->'",
+                "SELECT 1 < +2, 1 < -2, 1 < +3, x -> '<->'",
+            ),
         ] {
             let Kind::Engine(statement) = parse(sql).unwrap().remove(0).kind else {
                 panic!("not a query: {sql}");

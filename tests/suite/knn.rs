@@ -22,7 +22,10 @@ async fn session(threads: usize) -> Session {
 }
 
 async fn rows(session: &Session, sql: &str) -> Vec<RecordBatch> {
-    let answer = session.sql(sql).await.unwrap_or_else(|e| panic!("{e}\n{sql}"));
+    let answer = session
+        .sql(sql)
+        .await
+        .unwrap_or_else(|e| panic!("{e}\n{sql}"));
     let batches: Result<Vec<RecordBatch>, _> = answer.stream.try_collect().await;
     batches.unwrap_or_else(|e| panic!("{e}\n{sql}"))
 }
@@ -44,8 +47,15 @@ async fn matrix(session: &Session, name: &str, key: &Value) {
     let key = key["array"].as_str().unwrap();
     let array = format!("FROM '{GOLDEN}/arrays.parquet' WHERE key = '{key}'");
     let dtype = rows(session, &format!("SELECT dtype {array}")).await;
-    let is_f32 = pretty_format_batches(&dtype).unwrap().to_string().contains("float32");
-    let (values, element) = if is_f32 { ("f32", "Float32") } else { ("f64", "Float64") };
+    let is_f32 = pretty_format_batches(&dtype)
+        .unwrap()
+        .to_string()
+        .contains("float32");
+    let (values, element) = if is_f32 {
+        ("f32", "Float32")
+    } else {
+        ("f64", "Float64")
+    };
     let shape = numbers(session, &format!("SELECT unnest(shape) {array}")).await;
     let (n, width) = (shape[0] as usize, shape[1] as usize);
     let sql = format!(
@@ -91,7 +101,11 @@ async fn scikit_learns_neighbours() {
         assert_eq!(distances.len(), want_distances.len(), "{}", case["id"]);
         for (got, want) in distances.iter().zip(&want_distances) {
             let allowed = tolerance("atol") + tolerance("rtol") * want.abs();
-            assert!((got - want).abs() <= allowed, "{}: {got}, not {want}", case["id"]);
+            assert!(
+                (got - want).abs() <= allowed,
+                "{}: {got}, not {want}",
+                case["id"]
+            );
         }
         let f32 = case["inputs"]["x"]["array"] == "X32";
         if case["ties"] != true && !f32 {
@@ -113,7 +127,10 @@ async fn golden(session: &Session, outputs: &Value) -> (Vec<f64>, Vec<f64>) {
         numbers(session, &sql).await
     };
     let Some(queries) = outputs["distances"].as_array() else {
-        return (array(&outputs["distances"]).await, array(&outputs["indices"]).await);
+        return (
+            array(&outputs["distances"]).await,
+            array(&outputs["indices"]).await,
+        );
     };
     let mut found = (vec![], vec![]);
     for (query, distances) in queries.iter().enumerate() {
@@ -153,8 +170,20 @@ fn vectors(most: usize) -> impl Strategy<Value = Vectors> {
 }
 
 fn case() -> impl Strategy<Value = Case> {
-    let metrics = ["cosine", "l2", "sqeuclidean", "l1", "correlation", "inner_product"];
-    let shape = (prop::sample::select(metrics.to_vec()), 1usize..8, 1usize..6, 1usize..12);
+    let metrics = [
+        "cosine",
+        "l2",
+        "sqeuclidean",
+        "l1",
+        "correlation",
+        "inner_product",
+    ];
+    let shape = (
+        prop::sample::select(metrics.to_vec()),
+        1usize..8,
+        1usize..6,
+        1usize..12,
+    );
     (shape, vectors(8), vectors(40)).prop_map(|((metric, k, threads, batch), queries, base)| Case {
         metric,
         k,
@@ -177,7 +206,9 @@ fn table(vectors: &Vectors, size: usize, reversed: bool) -> Arc<MemTable> {
             None => vec![],
         });
         let values: Float32Array = values.collect();
-        let lengths = rows.iter().map(|row| vectors[*row].as_ref().map_or(0, Vec::len));
+        let lengths = rows
+            .iter()
+            .map(|row| vectors[*row].as_ref().map_or(0, Vec::len));
         let nulls: Vec<bool> = rows.iter().map(|row| vectors[*row].is_some()).collect();
         let list = ListArray::new(
             Arc::new(Field::new_list_field(DataType::Float32, true)),
@@ -211,7 +242,9 @@ async fn answer(case: &Case, threads: usize, batch: usize, reversed: bool, sql: 
         let table = table(vectors, batch, reversed);
         context.register_table(name, table).unwrap();
     }
-    pretty_format_batches(&rows(&session, sql).await).unwrap().to_string()
+    pretty_format_batches(&rows(&session, sql).await)
+        .unwrap()
+        .to_string()
 }
 
 /// What `knn` must give: all pairs, sorted.
@@ -275,12 +308,23 @@ async fn plans_say_how_neighbours_are_found() {
     rows(&session, create).await;
     let knn = "SELECT word FROM knn((SELECT [0, 1] AS v), (SELECT word, v FROM words), k => 10, radius => 0.5) AS n WHERE rank = 1";
     let plan = plans(&session, knn).await;
-    for part in ["Knn: k=10, metric=cosine, radius=0.5", "KnnExec: k=10, metric=cosine, radius=0.5"] {
+    for part in [
+        "Knn: k=10, metric=cosine, radius=0.5",
+        "KnnExec: k=10, metric=cosine, radius=0.5",
+    ] {
         assert!(plan.contains(part), "{plan}");
     }
     // One pass that keeps the first three of each partition, and merges these.
-    let plan = plans(&session, "SELECT word FROM words ORDER BY l2_distance(v, [0, 1]) LIMIT 3").await;
-    for part in ["SortPreservingMergeExec", "SortExec: TopK(fetch=3)", "preserve_partitioning=[true]"] {
+    let plan = plans(
+        &session,
+        "SELECT word FROM words ORDER BY l2_distance(v, [0, 1]) LIMIT 3",
+    )
+    .await;
+    for part in [
+        "SortPreservingMergeExec",
+        "SortExec: TopK(fetch=3)",
+        "preserve_partitioning=[true]",
+    ] {
         assert!(plan.contains(part), "{plan}");
     }
 }
@@ -294,7 +338,8 @@ async fn memory_is_asked_for() {
     };
     let session = Session::open(settings).await.unwrap();
     rows(&session, "SET datafusion.execution.batch_size = 100").await;
-    let wide = "(SELECT id, array_repeat(id::float, 20000) AS v FROM generate_series(1, 1000) AS t(id))";
+    let wide =
+        "(SELECT id, array_repeat(id::float, 20000) AS v FROM generate_series(1, 1000) AS t(id))";
     let one = "(SELECT 1 AS id, array_repeat(1::float, 20000) AS v)";
     // Neither a sort with a limit holds its rows, nor `knn` its base; queries are held.
     let sorted = format!(

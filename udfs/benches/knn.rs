@@ -31,10 +31,16 @@ fn nearest(metric: Metric, queries: &[f32], base: &[f32]) -> f64 {
     for (block, values) in base.chunks(BLOCK * WIDTH).enumerate() {
         let rows = Base::new(metric, values, (values.len() / WIDTH, WIDTH), |_| true);
         for queries in held.blocks() {
-            held.search(queries, &rows, &mut limits, &mut products, |query, row, distance| {
-                found[query].offer(distance, &(block * BLOCK + row));
-                found[query].limit()
-            });
+            held.search(
+                queries,
+                &rows,
+                &mut limits,
+                &mut products,
+                |query, row, distance| {
+                    found[query].offer(distance, &(block * BLOCK + row));
+                    found[query].limit()
+                },
+            );
         }
     }
     limits.iter().sum()

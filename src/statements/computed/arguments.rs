@@ -5,9 +5,7 @@ use arrow::datatypes::SchemaRef;
 use datafusion::common::{DataFusionError, Result, ScalarValue, plan_err};
 use datafusion::execution::{SendableRecordBatchStream, SessionState};
 use datafusion::physical_plan::execute_stream;
-use datafusion::sql::sqlparser::ast::{
-    Expr, FunctionArg, FunctionArgExpr, Ident, Query, Value,
-};
+use datafusion::sql::sqlparser::ast::{Expr, FunctionArg, FunctionArgExpr, Ident, Query, Value};
 use futures::TryStreamExt;
 use voxql_udfs::args::Arguments;
 use voxql_udfs::named_arguments::{closest, normalise};
@@ -152,11 +150,7 @@ pub async fn stream(
 ///
 /// # Errors
 /// When it is something else.
-pub fn query_of<'a>(
-    function: &Function,
-    name: &str,
-    expr: &'a Expr,
-) -> Result<Option<&'a Query>> {
+pub fn query_of<'a>(function: &Function, name: &str, expr: &'a Expr) -> Result<Option<&'a Query>> {
     match expr {
         Expr::Subquery(query) => Ok(Some(query)),
         Expr::Nested(inner) => query_of(function, name, inner),

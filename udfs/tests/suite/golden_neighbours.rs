@@ -107,12 +107,18 @@ fn by_kernel<T: Element>(cases: &common::Cases, case: &Value) -> Found {
     let base = Base::new(asked.metric, &x, (rows, width), |_| true);
     for block in queries.blocks() {
         let products = &mut Vec::new();
-        queries.search(block, &base, &mut limits, products, |query, row, distance| {
-            if !(asked.itself && query == row) {
-                found[query].offer(distance, &row);
-            }
-            found[query].limit()
-        });
+        queries.search(
+            block,
+            &base,
+            &mut limits,
+            products,
+            |query, row, distance| {
+                if !(asked.itself && query == row) {
+                    found[query].offer(distance, &row);
+                }
+                found[query].limit()
+            },
+        );
     }
     let found: Vec<_> = found.into_iter().flat_map(Neighbours::sorted).collect();
     (

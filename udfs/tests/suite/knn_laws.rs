@@ -28,12 +28,20 @@ fn by_products<Q: Element, B: Element>(
     for block in blocks {
         let values = base[block.clone()].concat();
         let shape = (block.len(), case.width);
-        let rows = Base::new(case.metric, &values, shape, |i| !case.missing(block.start + i));
+        let rows = Base::new(case.metric, &values, shape, |i| {
+            !case.missing(block.start + i)
+        });
         for queries in prepared.blocks() {
-            prepared.search(queries, &rows, &mut limits, &mut products, |query, row, distance| {
-                found[query].offer(distance, &(block.start + row));
-                found[query].limit()
-            });
+            prepared.search(
+                queries,
+                &rows,
+                &mut limits,
+                &mut products,
+                |query, row, distance| {
+                    found[query].offer(distance, &(block.start + row));
+                    found[query].limit()
+                },
+            );
         }
     }
     found.into_iter().map(Neighbours::sorted).collect()
@@ -99,18 +107,22 @@ fn case() -> impl Strategy<Value = Case> {
         0usize..4,
         1usize..20,
     );
-    (choices, prop_oneof![4 => 1usize..5, 1 => Just(40), 1 => Just(0)]).prop_flat_map(|((metric, k, radius, holes, blocks), width)| {
-        (vectors(width, 6), vectors(width, 60)).prop_map(move |(queries, base)| Case {
-            metric,
-            k,
-            radius,
-            width,
-            queries,
-            base,
-            holes: holes * 3,
-            blocks,
+    (
+        choices,
+        prop_oneof![4 => 1usize..5, 1 => Just(40), 1 => Just(0)],
+    )
+        .prop_flat_map(|((metric, k, radius, holes, blocks), width)| {
+            (vectors(width, 6), vectors(width, 60)).prop_map(move |(queries, base)| Case {
+                metric,
+                k,
+                radius,
+                width,
+                queries,
+                base,
+                holes: holes * 3,
+                blocks,
+            })
         })
-    })
 }
 
 fn check<Q: Element, B: Element>(case: &Case) -> Result<(), TestCaseError> {

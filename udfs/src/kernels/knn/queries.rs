@@ -134,14 +134,7 @@ impl<Q: Element, B: Element> Queries<Q, B> {
         self.multiply(base, block.clone(), products);
         for query in block.clone() {
             let products = &products[(query - block.start) * rows..][..rows];
-            self.scan(
-                base,
-                query,
-                products,
-                error,
-                &mut limits[query],
-                &mut offer,
-            );
+            self.scan(base, query, products, error, &mut limits[query], &mut offer);
         }
     }
 
