@@ -32,17 +32,12 @@ pub fn l2_distance() -> ScalarUDF {
 
 /// The scalar function `sqeuclidean_distance`.
 pub fn sqeuclidean_distance() -> ScalarUDF {
-    Distance::udf(
-        Metric::SquaredL2,
-        "sqeuclidean_distance",
-        &["l2_squared_distance"],
-    )
+    Distance::udf(Metric::SquaredL2, "sqeuclidean_distance", &[])
 }
 
 /// The scalar function `l1_distance`.
 pub fn l1_distance() -> ScalarUDF {
-    let aliases = &["manhattan_distance", "cityblock_distance"];
-    Distance::udf(Metric::L1, "l1_distance", aliases)
+    Distance::udf(Metric::L1, "l1_distance", &["manhattan_distance"])
 }
 
 /// The scalar function `correlation_distance`.
