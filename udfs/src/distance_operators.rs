@@ -10,7 +10,7 @@ use arrow::datatypes::DataType;
 use datafusion::common::{DFSchema, Result};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
-use datafusion::logical_expr::{Expr, ExprSchemable};
+use datafusion::logical_expr::{Expr, ExprSchemable, lit};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
 use crate::distance::{cosine_distance, inner_product, l1_distance, l2_distance};
@@ -42,7 +42,8 @@ impl ExprPlanner for DistanceOperators {
         let args = vec![expr.left, expr.right];
         let call = Expr::ScalarFunction(ScalarFunction::new_udf(Arc::new(function), args));
         Ok(PlannerResult::Planned(match negative {
-            true => Expr::Negative(Box::new(call)),
+            // Not -0 of vectors at right angles.
+            true => lit(0.0) - call,
             false => call,
         }))
     }
