@@ -11,10 +11,11 @@ use crate::readers;
 use crate::readers::bids::arguments;
 use crate::readers::call::usage;
 use crate::readers::format::{BidsUse, Format, ParameterKind};
+use crate::search;
 use crate::statements::judging::documentation::DOCUMENTATION;
 
 /// The sections of functions, in the order of the reference.
-const SECTIONS: [&str; 9] = [
+const SECTIONS: [&str; 8] = [
     "Time Functions",
     "Vector Functions",
     "Response Functions",
@@ -23,7 +24,6 @@ const SECTIONS: [&str; 9] = [
     "Video Functions",
     "Text Functions",
     "Brain Functions",
-    "Search Functions",
 ];
 
 const HEAD: &str = "\
@@ -439,6 +439,8 @@ pub fn markdown(context: &SessionContext) -> String {
             function(&mut page, name, kind, documentation);
         }
     }
+    page.push_str("## Search Functions\n\n");
+    page.push_str(search::documentation::DOCUMENTATION);
     page
 }
 

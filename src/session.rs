@@ -19,6 +19,7 @@ use futures::future::BoxFuture;
 
 use crate::database::{Database, DirectorySchema};
 use crate::models::Models;
+use crate::planner::VoxqlPlanner;
 use crate::statements::{self, Kind, Statement, copy_to};
 use crate::{align, asof, ddl, models, readers, writers};
 
@@ -94,7 +95,8 @@ impl Session {
         let builder = SessionStateBuilder::new()
             .with_config(config(&settings))
             .with_runtime_env(runtime(&settings)?)
-            .with_default_features();
+            .with_default_features()
+            .with_query_planner(Arc::new(VoxqlPlanner));
         let context =
             SessionContext::new_with_state(asof::install(builder).build()).enable_url_table();
 

@@ -26,6 +26,7 @@ use super::flow::{Flow, Path};
 use super::responses::Responses;
 use super::row;
 use super::sources::{KEYS, Registry, Source, TIMES, source_rows};
+use crate::search::node::Knn;
 
 /// Walks a plan.
 pub struct Tracer<'a> {
@@ -143,6 +144,10 @@ impl Tracer<'_> {
             }
             LogicalPlan::Aggregate(aggregate) => self.aggregate(plan, aggregate, wanted, row),
             LogicalPlan::Window(window) => self.window(window, wanted, row),
+            // Both sides of `knn` may have columns of one name, and one side may be both.
+            LogicalPlan::Extension(extension) if extension.node.as_any().is::<Knn>() => {
+                self.stop(plan, wanted)
+            }
             LogicalPlan::Join(_) | LogicalPlan::Extension(_) => self.join(plan, wanted, row),
             LogicalPlan::Union(union) => self.union(union, wanted, row),
             LogicalPlan::Distinct(Distinct::All(input)) => {

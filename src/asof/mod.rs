@@ -38,8 +38,8 @@ use std::sync::Arc;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::optimizer::Optimizer;
 
-/// What a session needs to plan and run ASOF JOIN. Statements also go through
-/// [`rewrite::nest`] after parsing.
+/// What a session needs for ASOF JOIN beside [`physical::AsofExtension`] in its planner. Statements also
+/// go through [`rewrite::nest`] after parsing.
 pub fn install(builder: SessionStateBuilder) -> SessionStateBuilder {
     let mut rules = Optimizer::new().rules;
     // Right after DataFusion's own rule: a later one puts projections between filter and join.
@@ -48,7 +48,5 @@ pub fn install(builder: SessionStateBuilder) -> SessionStateBuilder {
         .position(|rule| rule.name() == "push_down_filter");
     let at = own.map_or(rules.len(), |own| own + 1);
     rules.insert(at, Arc::new(filters::PushFiltersBelowAsofJoin));
-    builder
-        .with_query_planner(Arc::new(physical::AsofQueryPlanner))
-        .with_optimizer_rules(rules)
+    builder.with_optimizer_rules(rules)
 }

@@ -5,32 +5,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use datafusion::catalog::Session;
 use datafusion::common::{DFSchema, Result, plan_err};
-use datafusion::execution::context::QueryPlanner;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{ColumnarValue, Expr, LogicalPlan, UserDefinedLogicalNode};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, PhysicalExpr};
-use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
+use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
 
 use super::clock::Clock;
 use super::exec::{AsofJoinExec, AsofOn, required_ordering};
 use super::node::AsofJoin;
-
-/// DataFusion's planner, and ASOF JOIN.
-#[derive(Debug)]
-pub struct AsofQueryPlanner;
-
-#[async_trait]
-impl QueryPlanner for AsofQueryPlanner {
-    async fn create_physical_plan(
-        &self,
-        plan: &LogicalPlan,
-        session: &dyn Session,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(AsofExtension)])
-            .create_physical_plan(plan, session)
-            .await
-    }
-}
 
 /// Makes [`AsofJoinExec`] of [`AsofJoin`].
 pub struct AsofExtension;

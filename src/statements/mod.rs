@@ -19,7 +19,7 @@ pub mod one_space;
 pub mod parse;
 pub mod plan;
 pub mod subject_rows;
-mod table_functions;
+pub mod table_functions;
 mod using;
 pub mod width;
 pub mod window_batches;

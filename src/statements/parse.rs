@@ -9,7 +9,7 @@ use datafusion::sql::sqlparser::ast::{Expr, Query, Statement as SqlStatement, Va
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::ParserError;
-use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan};
+use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
 /// One statement of a text.
 #[derive(Debug, Clone)]
@@ -120,7 +120,9 @@ struct Parser<'a> {
 
 impl<'a> Parser<'a> {
     fn new(sql: &'a str) -> Result<Self> {
-        let inner = DFParserBuilder::new(sql)
+        let tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize_with_location();
+        let tokens = distance_operators(tokens.map_err(ParserError::from)?);
+        let inner = DFParserBuilder::new(tokens)
             .with_dialect(&GenericDialect {})
             .build()?;
         Ok(Self { sql, inner })
@@ -345,6 +347,32 @@ impl<'a> Parser<'a> {
     }
 }
 
+/// The operators of pgvector that the dialect takes for several, each as one. Written without spaces, which
+/// are tokens too, the several mean nothing to any query.
+fn distance_operators(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let mut merged = Vec::with_capacity(tokens.len());
+    let mut at = 0;
+    while let Some(token) = tokens.get(at) {
+        let next = |i: usize| tokens.get(at + i).map(|token| &token.token);
+        let (operator, parts) = match (&token.token, next(1), next(2)) {
+            (Token::Lt, Some(Token::Arrow), _) => ("<->", 2),
+            (Token::Lt, Some(Token::HashArrow), _) => ("<#>", 2),
+            (Token::Lt, Some(Token::Plus), Some(Token::Gt)) => ("<+>", 3),
+            _ => {
+                merged.push(token.clone());
+                at += 1;
+                continue;
+            }
+        };
+        merged.push(TokenWithSpan {
+            token: Token::CustomBinaryOperator(operator.to_string()),
+            span: token.span.union(&tokens[at + parts - 1].span),
+        });
+        at += parts;
+    }
+    merged
+}
+
 fn starts_query(token: &TokenWithSpan) -> bool {
     match &token.token {
         Token::LParen => true,
@@ -426,6 +454,28 @@ mod tests {
             parse("EXPLAIN SELECT 1").unwrap().remove(0).kind,
             Kind::Engine(_)
         ));
+    }
+
+    #[test]
+    fn distance_operators_are_one_token() {
+        for (sql, rest) in [
+            (
+                "SELECT a <-> b, a<#>b FROM t ORDER BY c <+> [1]",
+                "SELECT a <-> b, a <#> b FROM t ORDER BY c <+> [1]",
+            ),
+            (
+                "SELECT 1<+2, 1<-2, 1 < +3, x->'<->'",
+                "SELECT 1 < +2, 1 < -2, 1 < +3, x -> '<->'",
+            ),
+        ] {
+            let Kind::Engine(statement) = parse(sql).unwrap().remove(0).kind else {
+                panic!("not a query: {sql}");
+            };
+            assert_eq!(statement.to_string(), rest);
+        }
+        for sql in ["SELECT a < -> b", "SELECT a <+ > b", "SELECT a < #> b"] {
+            assert!(parse(sql).is_err(), "{sql}");
+        }
     }
 
     #[test]

@@ -35,6 +35,7 @@ use crate::asof::relation::AsofPlanner;
 use crate::asof::rewrite::nest;
 use crate::cancel::Cancelled;
 use crate::readers;
+use crate::search::relation::KnnPlanner;
 
 /// Starts a query. Its rows are computed on a task of their own, from the first that is asked for: dropping
 /// the stream, which ends the query, need not wait for a function that is at work.
@@ -108,6 +109,7 @@ pub async fn plan(state: &SessionState, mut statement: EngineStatement) -> Resul
     state.register_relation_planner(Arc::new(TableFunctions::of(&state)))?;
     state.register_relation_planner(Arc::new(ReaderPlanner { tables }))?;
     state.register_relation_planner(Arc::new(tables_of_queries))?;
+    state.register_relation_planner(Arc::new(KnnPlanner))?;
     state.register_relation_planner(Arc::new(AsofPlanner))?;
     let mut plan = state.statement_to_plan(statement).await?;
     if let LogicalPlan::Ddl(DdlStatement::CreateView(view)) = &mut plan

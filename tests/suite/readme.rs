@@ -36,6 +36,12 @@ async fn every_statement_about_embeddings_runs() {
     assert!(run > 3);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn every_statement_about_search_runs() {
+    let run = run(include_str!("../../docs/search.md"), "docs/search.md").await;
+    assert!(run > 8);
+}
+
 /// Runs the SQL blocks of `page`, and gives their number.
 async fn run(page: &str, name: &str) -> usize {
     let scratch = tempfile::tempdir().unwrap();

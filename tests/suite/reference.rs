@@ -41,6 +41,7 @@ async fn every_function_is_documented() {
             "tr_grid",
             "bootstrap_isc",
             "design_matrix",
+            "knn",
             "isc",
             "isfc",
             "permutation_isc",

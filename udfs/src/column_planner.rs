@@ -50,7 +50,7 @@ impl ExprPlanner for ColumnPlanner {
 }
 
 /// The value of an expression without columns and parameters.
-fn constant(expr: &Expr) -> Option<ScalarValue> {
+pub fn constant(expr: &Expr) -> Option<ScalarValue> {
     let simplifier = ExprSimplifier::new(SimplifyContext::default());
     // What fails here fails again where the query is checked, with the better message.
     let expr = simplifier.coerce(expr.clone(), &DFSchema::empty()).ok()?;

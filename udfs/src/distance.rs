@@ -1,4 +1,5 @@
-//! Distances of two vectors: `cosine_distance`, `l2_distance`, `inner_product`.
+//! Distances of two vectors: `cosine_distance`, `l2_distance`, `sqeuclidean_distance`, `l1_distance`,
+//! `correlation_distance`, and `inner_product`.
 //!
 //! `cosine_distance` and `inner_product` take the place of DataFusion's functions of
 //! these names, which first copy both sides into lists of Float64.
@@ -15,103 +16,105 @@ use datafusion::logical_expr::{
 
 use crate::args::{Kind, Parameters, result_of};
 use crate::identity::comparable;
-use crate::kernels::dot::{cosine, dot, euclidean, norm};
+use crate::kernels::dot::dot;
+use crate::kernels::metric::{Measure, Metric};
 use crate::vectors::{Vectors, element_type, fits_f32, vector_width};
 
 /// The scalar function `cosine_distance`.
 pub fn cosine_distance() -> ScalarUDF {
-    Distance::udf(Metric::Cosine)
+    Distance::udf(Metric::Cosine, "cosine_distance", &[])
 }
 
 /// The scalar function `l2_distance`.
 pub fn l2_distance() -> ScalarUDF {
-    Distance::udf(Metric::Euclidean)
+    Distance::udf(Metric::L2, "l2_distance", &["euclidean_distance"])
+}
+
+/// The scalar function `sqeuclidean_distance`.
+pub fn sqeuclidean_distance() -> ScalarUDF {
+    Distance::udf(Metric::SquaredL2, "sqeuclidean_distance", &[])
+}
+
+/// The scalar function `l1_distance`.
+pub fn l1_distance() -> ScalarUDF {
+    Distance::udf(Metric::L1, "l1_distance", &["manhattan_distance"])
+}
+
+/// The scalar function `correlation_distance`.
+pub fn correlation_distance() -> ScalarUDF {
+    Distance::udf(Metric::Correlation, "correlation_distance", &[])
 }
 
 /// The scalar function `inner_product`.
 pub fn inner_product() -> ScalarUDF {
-    Distance::udf(Metric::InnerProduct)
+    Distance::udf(Metric::InnerProduct, "inner_product", &["dot_product"])
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Metric {
-    Cosine,
-    Euclidean,
-    InnerProduct,
+/// The documentation of a metric's function.
+fn documentation(metric: Metric) -> &'static Documentation {
+    static COSINE: LazyLock<Documentation> = LazyLock::new(|| {
+        document(
+            "The cosine distance of two vectors, `1 - cos`: 0 for one direction, 1 for a right angle, 2 for opposite ones. \
+A zero vector is at distance 1 from everything, as in scikit-learn. Of vectors, `a <=> b` is the same, as in pgvector.",
+            "cosine_distance(vector1, vector2)",
+        )
+        .with_sql_example(
+            "```sql\n> SELECT text FROM annotations ORDER BY cosine_distance(embedding, [0.1, 0.7, 0.2]) LIMIT 3;\n```",
+        )
+        .build()
+    });
+    static L2: LazyLock<Documentation> = LazyLock::new(|| {
+        document(
+            "The Euclidean (L2) distance of two vectors. `a <-> b` is the same.",
+            "l2_distance(vector1, vector2)",
+        )
+        .build()
+    });
+    static SQUARED_L2: LazyLock<Documentation> = LazyLock::new(|| {
+        document(
+            "The square of the Euclidean distance of two vectors.",
+            "sqeuclidean_distance(vector1, vector2)",
+        )
+        .build()
+    });
+    static L1: LazyLock<Documentation> = LazyLock::new(|| {
+        document(
+            "The Manhattan (L1) distance of two vectors, the sum of absolute differences. `a <+> b` is the same.",
+            "l1_distance(vector1, vector2)",
+        )
+        .build()
+    });
+    static CORRELATION: LazyLock<Documentation> = LazyLock::new(|| {
+        document(
+            "The correlation distance of two vectors, `1 - r`: the cosine distance of the vectors less their means. A vector \
+whose elements are all equal is at distance 1 from everything.",
+            "correlation_distance(vector1, vector2)",
+        )
+        .build()
+    });
+    static INNER_PRODUCT: LazyLock<Documentation> = LazyLock::new(|| {
+        document(
+            "The inner (dot) product of two vectors. Of normalised vectors it is the cosine: larger is nearer. \
+`a <#> b` is its negative, as in pgvector, so that smaller is nearer.",
+            "inner_product(vector1, vector2)",
+        )
+        .build()
+    });
+    match metric {
+        Metric::Cosine => &COSINE,
+        Metric::L2 => &L2,
+        Metric::SquaredL2 => &SQUARED_L2,
+        Metric::L1 => &L1,
+        Metric::Correlation => &CORRELATION,
+        Metric::InnerProduct => &INNER_PRODUCT,
+    }
 }
 
-impl Metric {
-    fn parameters(self) -> Parameters {
-        Parameters {
-            function: match self {
-                Metric::Cosine => "cosine_distance",
-                Metric::Euclidean => "l2_distance",
-                Metric::InnerProduct => "inner_product",
-            },
-            required: 2,
-            list: &[("vector1", Kind::Vector), ("vector2", Kind::Vector)],
-        }
-    }
-
-    fn aliases(self) -> &'static [&'static str] {
-        match self {
-            Metric::Cosine => &[],
-            Metric::Euclidean => &["euclidean_distance"],
-            Metric::InnerProduct => &["dot_product"],
-        }
-    }
-
-    /// The metric of `a` and `b`, whose norms are given for those that need them.
-    fn between<A, B>(self, a: &[A], b: &[B], norm_b: f64) -> f64
-    where
-        A: Copy + Into<f64>,
-        B: Copy + Into<f64>,
-    {
-        match self {
-            Metric::Cosine => cosine(dot(a, b), norm(a), norm_b),
-            Metric::Euclidean => euclidean(a, b),
-            Metric::InnerProduct => dot(a, b),
-        }
-    }
-
-    fn norm<A: Copy + Into<f64>>(self, a: &[A]) -> f64 {
-        match self {
-            Metric::Cosine => norm(a),
-            Metric::Euclidean | Metric::InnerProduct => 0.0,
-        }
-    }
-
-    fn documentation(self) -> &'static Documentation {
-        static COSINE: LazyLock<Documentation> = LazyLock::new(|| {
-            document(
-                "The cosine distance of two vectors, `1 - cos`: 0 for one direction, 1 for a right angle, 2 for opposite ones. \
-A zero vector is at distance 1 from everything, as in scikit-learn.",
-                "cosine_distance(vector1, vector2)",
-            )
-            .with_sql_example(
-                "```sql\n> SELECT text FROM annotations ORDER BY cosine_distance(embedding, [0.1, 0.7, 0.2]) LIMIT 3;\n```",
-            )
-            .build()
-        });
-        static EUCLIDEAN: LazyLock<Documentation> = LazyLock::new(|| {
-            document(
-                "The Euclidean (L2) distance of two vectors.",
-                "l2_distance(vector1, vector2)",
-            )
-            .build()
-        });
-        static INNER_PRODUCT: LazyLock<Documentation> = LazyLock::new(|| {
-            document(
-                "The inner (dot) product of two vectors. Of normalised vectors it is the cosine: larger is nearer.",
-                "inner_product(vector1, vector2)",
-            )
-            .build()
-        });
-        match self {
-            Metric::Cosine => &COSINE,
-            Metric::Euclidean => &EUCLIDEAN,
-            Metric::InnerProduct => &INNER_PRODUCT,
-        }
+fn parameters(function: &'static str) -> Parameters {
+    Parameters {
+        function,
+        required: 2,
+        list: &[("vector1", Kind::Vector), ("vector2", Kind::Vector)],
     }
 }
 
@@ -134,13 +137,14 @@ Vectors of unequal width, and embeddings made by two models, are errors.";
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Distance {
     metric: Metric,
+    name: &'static str,
     signature: Signature,
     aliases: Vec<String>,
 }
 
 impl ScalarUDFImpl for Distance {
     fn name(&self) -> &str {
-        self.metric.parameters().function
+        self.name
     }
 
     fn aliases(&self) -> &[String] {
@@ -152,7 +156,7 @@ impl ScalarUDFImpl for Distance {
     }
 
     fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
-        self.metric.parameters().coerce(arg_types)
+        parameters(self.name).coerce(arg_types)
     }
 
     fn return_type(&self, _arg_types: &[DataType]) -> Result<DataType> {
@@ -176,7 +180,7 @@ impl ScalarUDFImpl for Distance {
         let [one, other] = args.args.as_slice() else {
             return exec_err!("{} takes two vectors", self.name());
         };
-        // All three are symmetric: the constant, if there is one, goes second.
+        // All are symmetric: the constant, if there is one, goes second.
         let (rows, query) = match (one, other) {
             (ColumnarValue::Scalar(_), ColumnarValue::Array(_)) => (other, one),
             _ => (one, other),
@@ -193,19 +197,30 @@ impl ScalarUDFImpl for Distance {
     }
 
     fn documentation(&self) -> Option<&Documentation> {
-        Some(self.metric.documentation())
+        Some(documentation(self.metric))
     }
 }
 
 impl Distance {
-    fn udf(metric: Metric) -> ScalarUDF {
-        let aliases = metric.aliases().iter().map(|a| (*a).into()).collect();
-        let signature = metric.parameters().signature(Volatility::Immutable);
+    fn udf(metric: Metric, name: &'static str, aliases: &[&str]) -> ScalarUDF {
         ScalarUDF::from(Self {
             metric,
-            signature,
-            aliases,
+            name,
+            signature: parameters(name).signature(Volatility::Immutable),
+            aliases: aliases.iter().map(|alias| (*alias).into()).collect(),
         })
+    }
+
+    fn between<A, B>(&self, a: &[A], b: &[B], of_b: &Measure) -> f64
+    where
+        A: Copy + Into<f64>,
+        B: Copy + Into<f64>,
+    {
+        match self.metric {
+            // As it is called: not negated.
+            Metric::InnerProduct => dot(a, b),
+            metric => metric.distance_to(a, b, of_b),
+        }
     }
 
     /// The distances of all rows to one vector.
@@ -219,15 +234,10 @@ impl Distance {
         let Some(query) = whole(&query, 0) else {
             return Ok(Arc::new(Float64Array::new_null(rows.len())));
         };
-        let norm = self.metric.norm(query);
+        let of_query = Measure::of(self.metric, query);
         self.each(rows.len(), |i| {
-            whole(&rows, i).map(|row| {
-                (
-                    row.len(),
-                    query.len(),
-                    self.metric.between(row, query, norm),
-                )
-            })
+            let row = whole(&rows, i)?;
+            Some((row.len(), query.len(), self.between(row, query, &of_query)))
         })
     }
 
@@ -241,11 +251,8 @@ impl Distance {
         let other = Vectors::<T>::from_argument(self.name(), other)?;
         self.each(one.len(), |i| {
             let (a, b) = whole(&one, i).zip(whole(&other, i))?;
-            Some((
-                a.len(),
-                b.len(),
-                self.metric.between(a, b, self.metric.norm(b)),
-            ))
+            let of_b = Measure::of(self.metric, b);
+            Some((a.len(), b.len(), self.between(a, b, &of_b)))
         })
     }
 

@@ -12,6 +12,7 @@ mod clean_run;
 pub mod column_planner;
 mod decibels;
 pub mod distance;
+pub mod distance_operators;
 pub mod fir_delays;
 pub mod forget_model;
 pub mod frames;
@@ -71,13 +72,16 @@ pub fn register_all(ctx: &SessionContext) {
         ctx.register_udwf(function);
     }
     // These fail only in a DataFusion built without SQL, where nobody can call them.
-    let planners: [Arc<dyn ExprPlanner>; 2] = [
+    let planners: [Arc<dyn ExprPlanner>; 3] = [
         Arc::new(column_planner::ColumnPlanner),
         Arc::new(regressor::RegressorPlanner),
+        Arc::new(distance_operators::DistanceOperators),
     ];
     for planner in planners {
         if let Err(error) = ctx.state_ref().write().register_expr_planner(planner) {
-            log::warn!("models of several columns are not available: {error}");
+            log::warn!(
+                "models of several columns and distance operators are not available: {error}"
+            );
         }
     }
     if let Err(error) = ctx.register_relation_planner(Arc::new(tr_grid::TrGrid)) {

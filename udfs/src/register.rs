@@ -4,7 +4,10 @@ use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 
 use crate::amplitude_to_db::amplitude_to_db;
 use crate::clean::clean;
-use crate::distance::{cosine_distance, inner_product, l2_distance};
+use crate::distance::{
+    correlation_distance, cosine_distance, inner_product, l1_distance, l2_distance,
+    sqeuclidean_distance,
+};
 use crate::fir_delays::fir_delays;
 use crate::forget_model::forget_model;
 use crate::high_variance_confounds::high_variance_confounds;
@@ -44,6 +47,9 @@ pub fn scalars() -> Vec<ScalarUDF> {
         forget_model(),
         cosine_distance(),
         l2_distance(),
+        sqeuclidean_distance(),
+        l1_distance(),
+        correlation_distance(),
         inner_product(),
         // Response
         glover_hrf(),

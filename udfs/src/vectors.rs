@@ -149,6 +149,13 @@ impl<T: ArrowPrimitiveType> Vectors<T> {
         }
     }
 
+    /// All rows one after the other, those of NULL vectors with arbitrary values, where the column's
+    /// type says their width.
+    pub fn values(&self) -> Option<&[T::Native]> {
+        let width = self.width().filter(|_| !self.constant)?;
+        self.values.values().get(..self.len * width)
+    }
+
     /// Whether the vector of row `i` is NULL.
     pub fn is_null(&self, i: usize) -> bool {
         let nulls = self.nulls.as_ref();

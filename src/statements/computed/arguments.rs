@@ -4,7 +4,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::common::{DataFusionError, Result, ScalarValue, plan_err};
 use datafusion::execution::{SendableRecordBatchStream, SessionState};
-use datafusion::sql::sqlparser::ast::{Expr, FunctionArg, FunctionArgExpr, Ident, Value};
+use datafusion::sql::sqlparser::ast::{Expr, FunctionArg, FunctionArgExpr, Ident, Query, Value};
 use futures::TryStreamExt;
 use voxql_udfs::args::Arguments;
 use voxql_udfs::named_arguments::{closest, normalise};
@@ -71,7 +71,10 @@ impl Given {
 }
 
 /// Each argument with the parameter that it is for.
-fn by_parameter<'a>(
+///
+/// # Errors
+/// Say what the function takes.
+pub fn by_parameter<'a>(
     function: &Function,
     args: &'a [FunctionArg],
 ) -> Result<Vec<(&'static str, &'a Expr)>> {
@@ -132,21 +135,30 @@ pub async fn stream(
     let Some((_, expr)) = given.into_iter().find(|(known, _)| *known == name) else {
         return Ok(None);
     };
-    let query = match expr {
-        Expr::Subquery(query) => query,
-        Expr::Nested(inner) => match inner.as_ref() {
-            Expr::Subquery(query) => query,
-            _ => return no_query(call.function, name, expr),
-        },
-        Expr::Value(value) if value.value == Value::Null => {
-            return Ok(None);
-        }
-        _ => return no_query(call.function, name, expr),
+    let Some(query) = query_of(call.function, name, expr)? else {
+        return Ok(None);
     };
     let sql = format!("{}SELECT * FROM ({query}) AS {name}", call.with(query));
     match start(state, &sql).await {
         Ok(stream) => Ok(Some(stream)),
         Err(error) => Err(in_query(error, call.function, name)),
+    }
+}
+
+/// The query in an argument; None where it is NULL.
+///
+/// # Errors
+/// When it is something else.
+pub fn query_of<'a>(function: &Function, name: &str, expr: &'a Expr) -> Result<Option<&'a Query>> {
+    match expr {
+        Expr::Subquery(query) => Ok(Some(query)),
+        Expr::Nested(inner) => query_of(function, name, inner),
+        Expr::Value(value) if value.value == Value::Null => Ok(None),
+        _ => plan_err!(
+            "{}: {name} must be a query in parentheses, as in {}, not `{expr}`",
+            function.name(),
+            function.example
+        ),
     }
 }
 
@@ -165,14 +177,6 @@ async fn collect(
         Ok(batches) => Ok(Rows { schema, batches }),
         Err(error) => Err(in_query(error, function, name)),
     }
-}
-
-fn no_query<T>(function: &Function, name: &str, expr: &Expr) -> Result<T> {
-    plan_err!(
-        "{}: {name} must be a query in parentheses, as in {}, not `{expr}`",
-        function.name(),
-        function.example
-    )
 }
 
 /// The values of all other parameters, in order; NULL where one is not given.

@@ -5,7 +5,7 @@ const LANES: usize = 8;
 
 /// The sum of `term(a, b)` over the elements of two slices of one length.
 #[inline(always)]
-fn sum<A, B>(a: &[A], b: &[B], term: impl Fn(f64, f64) -> f64) -> f64
+pub fn sum<A, B>(a: &[A], b: &[B], term: impl Fn(f64, f64) -> f64) -> f64
 where
     A: Copy + Into<f64>,
     B: Copy + Into<f64>,

@@ -29,6 +29,7 @@ mod golden_words;
 mod hrf_convolve_laws;
 mod interpolate;
 mod isc_laws;
+mod knn_laws;
 mod no_leak;
 mod regressor;
 mod ridge_laws;
