@@ -15,6 +15,7 @@ use futures::TryStreamExt;
 use parquet::arrow::ArrowWriter;
 
 use crate::database::{ObjectKind, Staging};
+use crate::index;
 use crate::session::{Answer, CATALOG, SCHEMA, Session};
 use crate::statements::{copy, one_space};
 
@@ -32,7 +33,7 @@ pub async fn execute(session: &Session, statement: DdlStatement, text: &str) -> 
             drop_relation(session, &drop.name, drop.if_exists, &[ObjectKind::View]).await
         }
         other => plan_err!(
-            "{} is not supported: a VoxQL database has tables, views, external tables and models in one schema",
+            "{} is not supported: a VoxQL database has tables, views, external tables, models and indexes in one schema",
             other.name()
         ),
     }
@@ -154,6 +155,12 @@ async fn drop_relation(
     let staging = session.database().write().await?;
     match session.database().relation(name) {
         Some(kind) if kinds.contains(&kind) => {
+            if kind == ObjectKind::Table {
+                for index in index::create::names_of_table(session, name)? {
+                    staging.remove(ObjectKind::Index, &index)?;
+                    session.indexes().forget(&index).await;
+                }
+            }
             staging.remove(kind, name)?;
             Ok(Answer::done(format!("dropped {} {name}", kind.noun())))
         }

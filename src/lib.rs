@@ -20,6 +20,7 @@ pub mod cli;
 pub mod database;
 mod ddl;
 pub mod demo;
+pub mod index;
 pub mod models;
 mod planner;
 pub mod readers;

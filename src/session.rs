@@ -18,6 +18,8 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::future::BoxFuture;
 
 use crate::database::{Database, DirectorySchema};
+use crate::index::options::SearchOptions;
+use crate::index::{self, Indexes};
 use crate::models::Models;
 use crate::planner::VoxqlPlanner;
 use crate::statements::{self, Kind, Statement, copy_to};
@@ -49,6 +51,7 @@ pub struct Session {
     context: SessionContext,
     database: Arc<Database>,
     models: Arc<Models>,
+    indexes: Arc<Indexes>,
     /// The plan that was started last.
     started: Mutex<Option<Weak<dyn ExecutionPlan>>>,
 }
@@ -97,8 +100,9 @@ impl Session {
             .with_runtime_env(runtime(&settings)?)
             .with_default_features()
             .with_query_planner(Arc::new(VoxqlPlanner));
-        let context =
-            SessionContext::new_with_state(asof::install(builder).build()).enable_url_table();
+        let indexes = Arc::new(Indexes::new(Arc::clone(&database)));
+        let builder = index::rule::install(asof::install(builder), &indexes);
+        let context = SessionContext::new_with_state(builder.build()).enable_url_table();
 
         voxql_udfs::register_all(&context);
         for format in readers::formats() {
@@ -127,6 +131,7 @@ impl Session {
             context,
             database,
             models,
+            indexes,
             started: Mutex::new(None),
         })
     }
@@ -142,6 +147,10 @@ impl Session {
 
     pub fn models(&self) -> &Arc<Models> {
         &self.models
+    }
+
+    pub fn indexes(&self) -> &Arc<Indexes> {
+        &self.indexes
     }
 
     /// The plan that was started last, while it runs; its metrics say how far it is.
@@ -175,6 +184,14 @@ impl Session {
             Kind::CopyModel { name, file } => models::export(self, &name, &file).await,
             Kind::DropModel { name, if_exists } => models::drop_model(self, &name, if_exists).await,
             Kind::ExplainAlign(explain) => align::explain(self, *explain).await,
+            Kind::CreateIndex(create) => index::create::create(self, *create).await,
+            Kind::DropIndex { name, if_exists } => {
+                index::create::drop_index(self, &name, if_exists).await
+            }
+            Kind::ShowIndexes => {
+                self.run_rows(index::show::show(&self.indexes, &self.context)?)
+                    .await
+            }
             Kind::ShowModels => {
                 self.run_rows(models::show::show(&self.models, &self.context)?)
                     .await
@@ -245,7 +262,8 @@ async fn drain(mut stream: SendableRecordBatchStream) -> Result<()> {
 fn config(settings: &Settings) -> SessionConfig {
     let mut config = SessionConfig::new()
         .with_default_catalog_and_schema(CATALOG, SCHEMA)
-        .with_information_schema(true);
+        .with_information_schema(true)
+        .with_option_extension(SearchOptions::default());
     if let Some(threads) = settings.threads {
         config = config.with_target_partitions(threads);
     }

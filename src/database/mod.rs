@@ -8,6 +8,7 @@
 //!   external/NAME.sql      CREATE EXTERNAL TABLE, as written
 //!   models/NAME/           one directory a model that was fitted here
 //!   pretrained/NAME/       one folder an embedding model that was fetched
+//!   indexes/NAME/          one directory an index
 //!   .staging/              statements in the making; swept by the next writer
 //!   .lock                  held while a statement writes; says who
 //! ```
@@ -81,7 +82,7 @@ impl Database {
                     "not a VoxQL database, and not empty; name a new or empty directory"
                 );
             }
-            for directory in ["tables", "views", "external", "models", ".staging"] {
+            for directory in ["tables", "views", "external", "models", "indexes", ".staging"] {
                 fs::create_dir_all(self.root.join(directory))?;
             }
             // Last: a database is one when the marker is there.

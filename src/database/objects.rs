@@ -1,19 +1,21 @@
-//! Where tables, views and models lie, and their names as file names.
+//! Where tables, views, models and indexes lie, and their names as file names.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use datafusion::common::Result;
 
 use super::Database;
 
-/// The four kinds of things in a database.
+/// The kinds of things in a database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ObjectKind {
     Table,
     View,
     External,
     Model,
+    Index,
 }
 
 impl ObjectKind {
@@ -26,23 +28,25 @@ impl ObjectKind {
             Self::View => "view",
             Self::External => "external table",
             Self::Model => "model",
+            Self::Index => "index",
         }
     }
 
-    fn directory(self) -> &'static str {
+    pub(super) fn directory(self) -> &'static str {
         match self {
             Self::Table => "tables",
             Self::View => "views",
             Self::External => "external",
             Self::Model => "models",
+            Self::Index => "indexes",
         }
     }
 
-    /// Views and external tables are SQL text; tables and models are directories.
+    /// Views and external tables are SQL text; tables, models and indexes are directories.
     fn ending(self) -> &'static str {
         match self {
             Self::View | Self::External => ".sql",
-            Self::Table | Self::Model => "",
+            Self::Table | Self::Model | Self::Index => "",
         }
     }
 }
@@ -68,7 +72,13 @@ impl Database {
     /// The names of all objects of a kind, sorted.
     pub fn names(&self, kind: ObjectKind) -> Result<Vec<String>> {
         let mut names = Vec::new();
-        for entry in fs::read_dir(self.root().join(kind.directory()))? {
+        let entries = match fs::read_dir(self.root().join(kind.directory())) {
+            Ok(entries) => entries,
+            // A database that was made before there were indexes.
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(names),
+            Err(error) => return Err(error.into()),
+        };
+        for entry in entries {
             let file = entry?.file_name();
             let name = file.to_str().and_then(|f| f.strip_suffix(kind.ending()));
             if let Some(name) = name.and_then(decode) {

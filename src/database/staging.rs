@@ -34,6 +34,8 @@ impl Database {
             );
         };
         sweep(self)?;
+        // A database that was made before there were indexes has no place for them.
+        fs::create_dir_all(self.root().join(ObjectKind::Index.directory()))?;
         let directory = self.root().join(".staging").join(unique());
         fs::create_dir_all(&directory)?;
         Ok(Staging {
@@ -87,7 +89,8 @@ impl Staging<'_> {
     /// The object is gone with one rename; then its files are deleted.
     pub fn remove(&self, kind: ObjectKind, name: &str) -> Result<()> {
         let place = self.database.place(kind, name);
-        fs::rename(&place, self.directory.join("dropped"))?;
+        // A table goes with its indexes: each gets a place of its own.
+        fs::rename(&place, self.directory.join(unique()))?;
         sync_parent(&place)
     }
 

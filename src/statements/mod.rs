@@ -11,6 +11,7 @@
 pub mod computed;
 pub mod copy;
 pub mod copy_to;
+mod create_index;
 pub mod design_matrix;
 pub mod encoding_scores;
 pub mod judging;

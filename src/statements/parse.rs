@@ -1,5 +1,5 @@
 //! The parser: DataFusion's statements, and `CREATE MODEL`, `COPY MODEL`, `DROP MODEL`,
-//! `SHOW MODELS`, `EXPLAIN ALIGN`.
+//! `SHOW MODELS`, `EXPLAIN ALIGN`; those of indexes are in [`super::create_index`].
 
 use std::collections::BTreeMap;
 
@@ -37,6 +37,12 @@ pub enum Kind {
         if_exists: bool,
     },
     ShowModels,
+    CreateIndex(Box<CreateIndex>),
+    DropIndex {
+        name: String,
+        if_exists: bool,
+    },
+    ShowIndexes,
     ExplainAlign(Box<ExplainAlign>),
 }
 
@@ -70,6 +76,20 @@ pub struct ImportModel {
     pub or_replace: bool,
     pub if_not_exists: bool,
     pub file: String,
+    pub options: BTreeMap<String, String>,
+}
+
+/// `CREATE INDEX [IF NOT EXISTS] name ON table USING method (column [class]) [WITH (key = value, …)]`
+#[derive(Debug, Clone)]
+pub struct CreateIndex {
+    pub name: String,
+    pub if_not_exists: bool,
+    pub table: String,
+    /// What kind of index, such as `hnsw`.
+    pub method: String,
+    pub column: String,
+    /// pgvector's operator class, such as `vector_cosine_ops`.
+    pub class: Option<String>,
     pub options: BTreeMap<String, String>,
 }
 
@@ -113,9 +133,9 @@ pub fn is_incomplete(sql: &str) -> bool {
     }
 }
 
-struct Parser<'a> {
+pub(super) struct Parser<'a> {
     sql: &'a str,
-    inner: DFParser<'a>,
+    pub(super) inner: DFParser<'a>,
 }
 
 impl<'a> Parser<'a> {
@@ -179,6 +199,16 @@ impl<'a> Parser<'a> {
         if self.words_ahead(&["show", "models"]) {
             self.skip(2);
             return Ok(Kind::ShowModels);
+        }
+        if self.words_ahead(&["create", "index"]) {
+            return self.create_index();
+        }
+        if self.words_ahead(&["drop", "index"]) {
+            return self.drop_index();
+        }
+        if self.words_ahead(&["show", "indexes"]) {
+            self.skip(2);
+            return Ok(Kind::ShowIndexes);
         }
         if self.words_ahead(&["explain", "align"]) {
             self.skip(2);
@@ -260,7 +290,7 @@ impl<'a> Parser<'a> {
     }
 
     /// `(features 50, 'iterations' 10, seed => 3)`: with or without quotes, `=` or `=>`.
-    fn options(&mut self) -> Result<BTreeMap<String, String>> {
+    pub(super) fn options(&mut self) -> Result<BTreeMap<String, String>> {
         let mut options = BTreeMap::new();
         self.inner.parser.expect_token(&Token::LParen)?;
         while !self.inner.parser.consume_token(&Token::RParen) {
@@ -295,7 +325,7 @@ impl<'a> Parser<'a> {
         Ok(options)
     }
 
-    fn name(&mut self) -> Result<String> {
+    pub(super) fn name(&mut self) -> Result<String> {
         let ident = self.inner.parser.parse_identifier()?;
         Ok(match ident.quote_style {
             Some(_) => ident.value,
@@ -303,7 +333,7 @@ impl<'a> Parser<'a> {
         })
     }
 
-    fn words_ahead(&self, words: &[&str]) -> bool {
+    pub(super) fn words_ahead(&self, words: &[&str]) -> bool {
         words.iter().enumerate().all(|(i, wanted)| {
             match &self.inner.parser.peek_nth_token_ref(i).token {
                 Token::Word(word) => {
@@ -314,13 +344,13 @@ impl<'a> Parser<'a> {
         })
     }
 
-    fn skip(&mut self, tokens: usize) {
+    pub(super) fn skip(&mut self, tokens: usize) {
         for _ in 0..tokens {
             self.inner.parser.next_token();
         }
     }
 
-    fn expected<T>(&self, what: &str) -> Result<T> {
+    pub(super) fn expected<T>(&self, what: &str) -> Result<T> {
         let found = self.inner.parser.peek_token();
         Err(syntax(format!(
             "expected {what}, found {}{}",

@@ -5,6 +5,7 @@ pub mod decibel;
 pub mod design;
 pub mod dot;
 pub mod frame;
+pub mod hnsw;
 pub mod hrf;
 pub mod isc;
 pub mod knn;

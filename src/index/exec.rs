@@ -1,0 +1,216 @@
+//! The operator of a search in an index: a scan of few rows in place of one of all.
+
+use std::fmt::{self, Formatter};
+use std::sync::Arc;
+
+use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{Float64Type, Schema};
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{Result, internal_err};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::EquivalenceProperties;
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PhysicalExpr, PlanProperties,
+    ReplaceChildrenOptions,
+};
+use futures::{StreamExt, TryStreamExt};
+use voxql_udfs::vectors::Vectors;
+
+use super::load::Indexes;
+use super::manifest::Manifest;
+use super::rows::TableScan;
+use super::search::Wanted;
+use crate::writers::format::blocking;
+
+/// Gives the rows of a table among which the `k` nearest to `query` are: those that the index finds, those
+/// that it cannot have, and all that came after it. Where the index cannot be read, all rows.
+///
+/// Distances, filters and the order are computed above it, as without an index. One partition: the rows
+/// are few.
+#[derive(Debug, Clone)]
+pub struct HnswExec {
+    search: Search,
+    metrics: ExecutionPlanMetricsSet,
+    properties: Arc<PlanProperties>,
+}
+
+/// What is searched, and where.
+#[derive(Debug, Clone)]
+pub struct Search {
+    pub indexes: Arc<Indexes>,
+    pub manifest: Manifest,
+    pub scan: TableScan,
+    /// A vector; of no column.
+    pub query: Arc<dyn PhysicalExpr>,
+    /// What the rows must pass, by the table's columns.
+    pub predicate: Option<Arc<dyn PhysicalExpr>>,
+    pub k: usize,
+    pub ef_search: usize,
+    /// The order of rows of equal distance is asked for too.
+    pub orders_ties: bool,
+}
+
+impl HnswExec {
+    pub fn new(search: Search) -> Self {
+        let schema = search.scan.of(Some(&[])).schema();
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(schema),
+            Partitioning::UnknownPartitioning(1),
+            EmissionType::Incremental,
+            Boundedness::Bounded,
+        );
+        Self {
+            search,
+            metrics: ExecutionPlanMetricsSet::new(),
+            properties: Arc::new(properties),
+        }
+    }
+}
+
+impl Search {
+    async fn rows(&self, context: &Arc<TaskContext>) -> Result<Option<Vec<u32>>> {
+        let Some(query) = self.query()? else {
+            return Ok(None);
+        };
+        let index = match self
+            .indexes
+            .load(&self.manifest, context.memory_pool())
+            .await
+        {
+            Ok(index) => index,
+            Err(error) => {
+                log::warn!("index {} is not used: {error}", self.manifest.name);
+                return Ok(None);
+            }
+        };
+        let passing = match &self.predicate {
+            Some(predicate) => Some(self.scan.passing(predicate, context).await?),
+            None => None,
+        };
+        let (k, ef, all_nulls) = (self.k, self.ef_search, self.orders_ties);
+        blocking(move || {
+            index.candidates(&Wanted {
+                query: &query,
+                k,
+                ef,
+                passing: passing.as_ref(),
+                all_nulls,
+            })
+        })
+        .await
+    }
+
+    /// The vector that is asked for; None if it is NULL, or an element is.
+    fn query(&self) -> Result<Option<Vec<f64>>> {
+        let one_row = RecordBatchOptions::new().with_row_count(Some(1));
+        let batch = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), vec![], &one_row)?;
+        let value = self.query.evaluate(&batch)?;
+        let vectors = Vectors::<Float64Type>::from_argument("HnswExec", &value)?;
+        if vectors.len() == 0 || vectors.missing(0).is_some() {
+            return Ok(None);
+        }
+        Ok(vectors.row(0).map(<[f64]>::to_vec))
+    }
+}
+
+impl DisplayAs for HnswExec {
+    fn fmt_as(&self, kind: DisplayFormatType, f: &mut Formatter) -> fmt::Result {
+        let Search {
+            manifest,
+            scan,
+            predicate,
+            k,
+            ef_search,
+            ..
+        } = &self.search;
+        let (rows, tail) = (manifest.rows(), scan.tail.len());
+        if let DisplayFormatType::TreeRender = kind {
+            writeln!(f, "index={}", manifest.name)?;
+            return writeln!(f, "k={k}");
+        }
+        write!(
+            f,
+            "HnswExec: index={}, table={}, column={}, metric={}, k={k}, ef_search={ef_search}, rows={rows}",
+            manifest.name, manifest.table, manifest.column, manifest.metric
+        )?;
+        if tail > 0 {
+            write!(f, ", files_after={tail}")?;
+        }
+        match predicate {
+            Some(predicate) => write!(f, ", filter={predicate}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl ExecutionPlan for HnswExec {
+    fn name(&self) -> &'static str {
+        "HnswExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![]
+    }
+
+    fn apply_expressions(
+        &self,
+        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        let roots = [&self.search.query]
+            .into_iter()
+            .chain(&self.search.predicate);
+        datafusion::physical_plan::apply_expression_roots(roots, f)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+        _options: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        match children.is_empty() {
+            true => Ok(Arc::new(Self::new(self.search.clone()))),
+            false => internal_err!("HnswExec has no children"),
+        }
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        match children.is_empty() {
+            true => Ok(self),
+            false => internal_err!("HnswExec has no children"),
+        }
+    }
+
+    fn execute(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        if partition != 0 {
+            return internal_err!("HnswExec has one partition, not {partition}");
+        }
+        let search = self.search.clone();
+        let batches = async move {
+            let rows = search.rows(&context).await?;
+            search.scan.of(rows.as_deref()).execute(0, context)
+        };
+        let metrics = BaselineMetrics::new(&self.metrics, partition);
+        let batches = futures::stream::once(batches).try_flatten();
+        let counted = batches.inspect_ok(move |batch| metrics.record_output(batch.num_rows()));
+        let stream = RecordBatchStreamAdapter::new(self.schema(), counted.boxed());
+        Ok(Box::pin(stream))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+}

@@ -1,0 +1,243 @@
+//! Which rows of an index can be among the nearest.
+
+use std::fs::File;
+use std::path::PathBuf;
+
+use datafusion::common::Result;
+use datafusion::execution::memory_pool::MemoryReservation;
+use voxql_udfs::kernels::hnsw::{Bits, Hnsw, Scratch};
+use voxql_udfs::kernels::metric::{Measure, Metric};
+
+use super::collect::{NULL, OTHER};
+use super::manifest::{Manifest, VECTORS, damaged};
+
+/// An index in memory.
+#[derive(Debug)]
+pub struct Loaded {
+    pub manifest: Manifest,
+    pub(super) directory: PathBuf,
+    pub(super) metric: Metric,
+    pub(super) hnsw: Hnsw,
+    pub(super) vectors: File,
+    pub(super) rows: RowsOfVectors,
+    pub(super) _memory: MemoryReservation,
+}
+
+/// Which rows have which vector.
+#[derive(Debug)]
+pub struct RowsOfVectors {
+    of_row: Vec<u32>,
+    /// Where the rows of each vector begin in `rows`, and the end of the last.
+    starts: Vec<u32>,
+    rows: Vec<u32>,
+    nulls: Vec<u32>,
+    others: Vec<u32>,
+}
+
+/// What is asked of an index.
+#[derive(Debug)]
+pub struct Wanted<'a> {
+    pub query: &'a [f64],
+    /// How many rows.
+    pub k: usize,
+    pub ef: usize,
+    /// The rows that pass a filter, if there is one.
+    pub passing: Option<&'a Bits>,
+    /// All rows without a distance, and not `k`: something else decides their order.
+    pub all_nulls: bool,
+}
+
+impl RowsOfVectors {
+    /// None where a row has a vector that there is not.
+    pub fn new(of_row: Vec<u32>, vectors: usize) -> Option<Self> {
+        let mut starts = vec![0u32; vectors + 1];
+        let (mut nulls, mut others) = (Vec::new(), Vec::new());
+        for (row, &vector) in (0u32..).zip(&of_row) {
+            match vector {
+                NULL => nulls.push(row),
+                OTHER => others.push(row),
+                vector => *starts.get_mut(vector as usize + 1)? += 1,
+            }
+        }
+        for i in 0..vectors {
+            starts[i + 1] += starts[i];
+        }
+        let mut next = starts.clone();
+        let mut rows = vec![0; starts[vectors] as usize];
+        for (row, &vector) in (0u32..).zip(&of_row) {
+            if vector < OTHER {
+                let place = &mut next[vector as usize];
+                rows[*place as usize] = row;
+                *place += 1;
+            }
+        }
+        Some(Self {
+            of_row,
+            starts,
+            rows,
+            nulls,
+            others,
+        })
+    }
+
+    fn of(&self, vector: u32) -> &[u32] {
+        let vector = vector as usize;
+        &self.rows[self.starts[vector] as usize..self.starts[vector + 1] as usize]
+    }
+
+    fn count(&self) -> usize {
+        self.rows.len()
+    }
+}
+
+impl Loaded {
+    /// Rows among which the `k` nearest are, as far as the graph tells, sorted; `None` where the query is one
+    /// that a graph cannot be asked for, such as NaN.
+    ///
+    /// There are always enough of them: `k` with a distance, or all.
+    pub fn candidates(&self, wanted: &Wanted) -> Result<Option<Vec<u32>>> {
+        let query: Vec<f32> = wanted.query.iter().map(|x| *x as f32).collect();
+        let mut prepared = Vec::new();
+        if query.len() != self.manifest.dimension || !prepare(self.metric, &query, &mut prepared) {
+            return Ok(None);
+        }
+        let passes = |row: &&u32| wanted.passing.is_none_or(|passing| passing.contains(**row));
+        let rows = &self.rows;
+        let mut found: Vec<u32> = rows.others.iter().filter(passes).copied().collect();
+        let most_nulls = if wanted.all_nulls {
+            usize::MAX
+        } else {
+            wanted.k
+        };
+        found.extend(rows.nulls.iter().filter(passes).take(most_nulls));
+        self.nearest(wanted, &prepared, &mut found)?;
+        found.sort_unstable();
+        Ok(Some(found))
+    }
+
+    /// Adds the rows of the nearest vectors: `k`, and those as near as the last.
+    fn nearest(&self, wanted: &Wanted, prepared: &[f32], found: &mut Vec<u32>) -> Result<()> {
+        let (vectors, passing) = self.passing(wanted.passing);
+        let passes = |row: &&u32| wanted.passing.is_none_or(|passing| passing.contains(**row));
+        let rows_of = |vector: u32| self.rows.of(vector).iter().filter(passes);
+        let need = wanted.k.min(passing);
+        let near = match self.exact_is_less_work(wanted.ef.max(need), passing) {
+            true => self.all(vectors.as_ref()),
+            false => {
+                let mut ef = wanted.ef.max(need);
+                let mut scratch = Scratch::default();
+                loop {
+                    let search =
+                        |scratch| self.hnsw.search(prepared, ef, vectors.as_ref(), scratch);
+                    let mut near = search(&mut scratch);
+                    // The order of bytes is nearly that of the distances: those far behind need no exact one.
+                    near.truncate(2 * need + 16);
+                    let rows: usize = near.iter().map(|vector| rows_of(*vector).count()).sum();
+                    if rows >= need {
+                        break near;
+                    }
+                    if ef >= self.manifest.vectors {
+                        // The graph does not lead to some of them.
+                        break self.all(vectors.as_ref());
+                    }
+                    ef = ef.saturating_mul(4);
+                }
+            }
+        };
+        let mut near = self.distances(wanted.query, near)?;
+        near.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        let mut taken = 0;
+        let mut last = None;
+        for (distance, vector) in near {
+            if taken >= need && last != Some(distance) {
+                break;
+            }
+            last = Some(distance);
+            let before = found.len();
+            found.extend(rows_of(vector));
+            taken += found.len() - before;
+        }
+        Ok(())
+    }
+
+    /// The vectors of which a row passes, and how many rows do.
+    fn passing(&self, rows: Option<&Bits>) -> (Option<Bits>, usize) {
+        let Some(rows) = rows else {
+            return (None, self.rows.count());
+        };
+        let mut vectors = Bits::new(self.manifest.vectors);
+        let mut passing = 0;
+        for (row, &vector) in (0u32..).zip(&self.rows.of_row) {
+            if vector < OTHER && rows.contains(row) {
+                vectors.insert(vector);
+                passing += 1;
+            }
+        }
+        (Some(vectors), passing)
+    }
+
+    /// A walk through the graph looks at some 30 `ef` vectors, and at more the fewer of them pass, each a
+    /// wait for memory; exact distances look at all that pass.
+    fn exact_is_less_work(&self, ef: usize, passing: usize) -> bool {
+        let share = passing as f64 / self.manifest.vectors.max(1) as f64;
+        passing as f64 * share <= 8.0 * ef as f64 || passing <= 2 * ef
+    }
+
+    fn all(&self, vectors: Option<&Bits>) -> Vec<u32> {
+        let is_wanted = |vector: &u32| vectors.is_none_or(|vectors| vectors.contains(*vector));
+        (0..self.manifest.vectors as u32)
+            .filter(is_wanted)
+            .collect()
+    }
+
+    /// The exact distance of each vector.
+    fn distances(&self, query: &[f64], vectors: Vec<u32>) -> Result<Vec<(f64, u32)>> {
+        let measure = Measure::of(self.metric, query);
+        let mut bytes = vec![0; 4 * self.manifest.dimension];
+        let mut vector = vec![0f32; self.manifest.dimension];
+        let of = |number: u32| {
+            read_at(&self.vectors, &mut bytes, u64::from(number))
+                .map_err(|error| damaged(&self.directory.join(VECTORS), error))?;
+            for (x, bytes) in vector.iter_mut().zip(bytes.as_chunks::<4>().0) {
+                *x = f32::from_le_bytes(*bytes);
+            }
+            Ok((self.metric.distance_to(&vector, query, &measure), number))
+        };
+        vectors.into_iter().map(of).collect()
+    }
+}
+
+/// Reads the vector of that number.
+fn read_at(file: &File, bytes: &mut [u8], number: u64) -> std::io::Result<()> {
+    let at = number * bytes.len() as u64;
+    #[cfg(unix)]
+    return std::os::unix::fs::FileExt::read_exact_at(file, bytes, at);
+    #[cfg(not(unix))]
+    {
+        use std::io::{Read, Seek, SeekFrom};
+        let mut file = file;
+        file.seek(SeekFrom::Start(at))?;
+        file.read_exact(bytes)
+    }
+}
+
+/// Beyond it squares and their sums leave the numbers that Float32 has.
+const LARGEST: f32 = 1e15;
+
+/// A vector as the graph knows it: for cosine distances of length 1. False if a graph cannot have it.
+pub fn prepare(metric: Metric, vector: &[f32], prepared: &mut Vec<f32>) -> bool {
+    prepared.clear();
+    if !vector.iter().all(|x| x.abs() < LARGEST) {
+        return false;
+    }
+    if metric != Metric::Cosine {
+        prepared.extend_from_slice(vector);
+        return true;
+    }
+    let norm = Measure::of(metric, vector).norm;
+    if norm == 0.0 {
+        return false;
+    }
+    prepared.extend(vector.iter().map(|x| (f64::from(*x) / norm) as f32));
+    true
+}
