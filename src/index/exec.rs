@@ -92,13 +92,13 @@ impl Search {
         };
         let (k, ef, all_nulls) = (self.k, self.ef_search, self.orders_ties);
         blocking(move || {
-            index.candidates(&Wanted {
-                query: &query,
+            let wanted = Wanted {
                 k,
                 ef,
                 passing: passing.as_ref(),
                 all_nulls,
-            })
+            };
+            index.candidates(&[query], &wanted)
         })
         .await
     }

@@ -37,7 +37,6 @@ pub struct RowsOfVectors {
 /// What is asked of an index.
 #[derive(Debug)]
 pub struct Wanted<'a> {
-    pub query: &'a [f64],
     /// How many rows.
     pub k: usize,
     pub ef: usize,
@@ -45,6 +44,21 @@ pub struct Wanted<'a> {
     pub passing: Option<&'a Bits>,
     /// All rows without a distance, and not `k`: something else decides their order.
     pub all_nulls: bool,
+}
+
+/// What passes a filter.
+struct Passing<'a> {
+    rows: Option<&'a Bits>,
+    /// The vectors of which a row passes; all without it.
+    vectors: Option<Bits>,
+    /// How many rows with a vector pass.
+    count: usize,
+}
+
+impl Passing<'_> {
+    fn row(&self, row: u32) -> bool {
+        self.rows.is_none_or(|rows| rows.contains(row))
+    }
 }
 
 impl RowsOfVectors {
@@ -91,18 +105,14 @@ impl RowsOfVectors {
 }
 
 impl Loaded {
-    /// Rows among which the `k` nearest are, as far as the graph tells, sorted; `None` where the query is one
-    /// that a graph cannot be asked for, such as NaN.
+    /// Rows among which the `k` nearest to each query are, as far as the graph tells, sorted; `None` where a
+    /// query is one that a graph cannot be asked for, such as NaN.
     ///
     /// There are always enough of them: `k` with a distance, or all.
-    pub fn candidates(&self, wanted: &Wanted) -> Result<Option<Vec<u32>>> {
-        let query: Vec<f32> = wanted.query.iter().map(|x| *x as f32).collect();
-        let mut prepared = Vec::new();
-        if query.len() != self.manifest.dimension || !prepare(self.metric, &query, &mut prepared) {
-            return Ok(None);
-        }
-        let passes = |row: &&u32| wanted.passing.is_none_or(|passing| passing.contains(**row));
+    pub fn candidates(&self, queries: &[Vec<f64>], wanted: &Wanted) -> Result<Option<Vec<u32>>> {
+        let passing = self.passing(wanted.passing);
         let rows = &self.rows;
+        let passes = |row: &&u32| passing.row(**row);
         let mut found: Vec<u32> = rows.others.iter().filter(passes).copied().collect();
         let most_nulls = if wanted.all_nulls {
             usize::MAX
@@ -110,70 +120,86 @@ impl Loaded {
             wanted.k
         };
         found.extend(rows.nulls.iter().filter(passes).take(most_nulls));
-        self.nearest(wanted, &prepared, &mut found)?;
+        let (mut scratch, mut prepared) = (Scratch::default(), Vec::new());
+        for query in queries {
+            let rounded: Vec<f32> = query.iter().map(|x| *x as f32).collect();
+            if rounded.len() != self.manifest.dimension
+                || !prepare(self.metric, &rounded, &mut prepared)
+            {
+                return Ok(None);
+            }
+            let near = self.near(&prepared, wanted, &passing, &mut scratch);
+            let need = wanted.k.min(passing.count);
+            let mut near = self.distances(query, near)?;
+            near.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+            let (mut taken, mut last) = (0, None);
+            for (distance, vector) in near {
+                // Those as near as the last one, too: who is first among them is decided elsewhere.
+                if taken >= need && last != Some(distance) {
+                    break;
+                }
+                last = Some(distance);
+                let before = found.len();
+                found.extend(rows.of(vector).iter().filter(passes));
+                taken += found.len() - before;
+            }
+        }
         found.sort_unstable();
+        found.dedup();
         Ok(Some(found))
     }
 
-    /// Adds the rows of the nearest vectors: `k`, and those as near as the last.
-    fn nearest(&self, wanted: &Wanted, prepared: &[f32], found: &mut Vec<u32>) -> Result<()> {
-        let (vectors, passing) = self.passing(wanted.passing);
-        let passes = |row: &&u32| wanted.passing.is_none_or(|passing| passing.contains(**row));
-        let rows_of = |vector: u32| self.rows.of(vector).iter().filter(passes);
-        let need = wanted.k.min(passing);
-        let near = match self.exact_is_less_work(wanted.ef.max(need), passing) {
-            true => self.all(vectors.as_ref()),
-            false => {
-                let mut ef = wanted.ef.max(need);
-                let mut scratch = Scratch::default();
-                loop {
-                    let search =
-                        |scratch| self.hnsw.search(prepared, ef, vectors.as_ref(), scratch);
-                    let mut near = search(&mut scratch);
-                    // The order of bytes is nearly that of the distances: those far behind need no exact one.
-                    near.truncate(2 * need + 16);
-                    let rows: usize = near.iter().map(|vector| rows_of(*vector).count()).sum();
-                    if rows >= need {
-                        break near;
-                    }
-                    if ef >= self.manifest.vectors {
-                        // The graph does not lead to some of them.
-                        break self.all(vectors.as_ref());
-                    }
-                    ef = ef.saturating_mul(4);
-                }
-            }
-        };
-        let mut near = self.distances(wanted.query, near)?;
-        near.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-        let mut taken = 0;
-        let mut last = None;
-        for (distance, vector) in near {
-            if taken >= need && last != Some(distance) {
-                break;
-            }
-            last = Some(distance);
-            let before = found.len();
-            found.extend(rows_of(vector));
-            taken += found.len() - before;
+    /// Vectors among which the nearest are, with `k` rows that pass or all.
+    fn near(
+        &self,
+        prepared: &[f32],
+        wanted: &Wanted,
+        passing: &Passing,
+        scratch: &mut Scratch,
+    ) -> Vec<u32> {
+        let need = wanted.k.min(passing.count);
+        let vectors = passing.vectors.as_ref();
+        let mut ef = wanted.ef.max(need);
+        if self.exact_is_less_work(ef, passing.count) {
+            return self.all(vectors);
         }
-        Ok(())
+        loop {
+            let mut near = self.hnsw.search(prepared, ef, vectors, scratch);
+            // The order of bytes is nearly that of the distances: those far behind need no exact one.
+            near.truncate(2 * need + 16);
+            let passes = |row: &&u32| passing.row(**row);
+            let rows = near
+                .iter()
+                .map(|vector| self.rows.of(*vector).iter().filter(passes).count());
+            if rows.sum::<usize>() >= need {
+                return near;
+            }
+            if ef >= self.manifest.vectors {
+                // The graph does not lead to some of them.
+                return self.all(vectors);
+            }
+            ef = ef.saturating_mul(4);
+        }
     }
 
-    /// The vectors of which a row passes, and how many rows do.
-    fn passing(&self, rows: Option<&Bits>) -> (Option<Bits>, usize) {
-        let Some(rows) = rows else {
-            return (None, self.rows.count());
+    fn passing<'a>(&self, rows: Option<&'a Bits>) -> Passing<'a> {
+        let mut passing = Passing {
+            rows,
+            vectors: None,
+            count: self.rows.count(),
         };
-        let mut vectors = Bits::new(self.manifest.vectors);
-        let mut passing = 0;
-        for (row, &vector) in (0u32..).zip(&self.rows.of_row) {
-            if vector < OTHER && rows.contains(row) {
-                vectors.insert(vector);
-                passing += 1;
+        if let Some(rows) = rows {
+            let mut vectors = Bits::new(self.manifest.vectors);
+            passing.count = 0;
+            for (row, &vector) in (0u32..).zip(&self.rows.of_row) {
+                if vector < OTHER && rows.contains(row) {
+                    vectors.insert(vector);
+                    passing.count += 1;
+                }
             }
+            passing.vectors = Some(vectors);
         }
-        (Some(vectors), passing)
+        passing
     }
 
     /// A walk through the graph looks at some 30 `ef` vectors, and at more the fewer of them pass, each a

@@ -201,6 +201,31 @@ fn create_model() {
     assert_eq!(left_in_staging(&db), 0);
 }
 
+#[test]
+fn create_index() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = folder.path().join("study");
+    let vectors = "SELECT i AS id, array_agg(sin(i * i * (j + 1) * 0.37) ORDER BY j) AS emb
+                   FROM generate_series(1, 6000) a(i), generate_series(1, 16) b(j) GROUP BY i";
+    ask(&db, &format!("CREATE TABLE t AS {vectors}"));
+    let query =
+        "SELECT id FROM t ORDER BY l2_distance(emb, (SELECT emb FROM t WHERE id = 77)) LIMIT 1";
+    kill_at_many_moments(
+        &db,
+        |_| {
+            "DROP INDEX IF EXISTS i; CREATE INDEX i ON t USING hnsw (emb) WITH (metric = 'l2')"
+                .to_string()
+        },
+        |_| {
+            // Whole, or not there; and what it answers is right.
+            let shown = ask(&db, "SHOW INDEXES");
+            assert!(shown.is_empty() || shown.ends_with(",used"), "{shown}");
+            assert_eq!(ask(&db, query), "77");
+        },
+    );
+    assert_eq!(left_in_staging(&db), 0);
+}
+
 /// A file of a model that was cut off, changed, or lost is an error that names it, and the model can be made anew.
 #[test]
 fn a_damaged_model_is_an_error() {

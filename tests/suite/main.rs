@@ -16,6 +16,7 @@ mod cli;
 mod crash;
 mod design_matrix;
 mod explain_align;
+mod index;
 mod knn;
 mod malformed;
 mod masks;

@@ -42,6 +42,12 @@ async fn every_statement_about_search_runs() {
     assert!(run > 8);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn every_statement_about_indexes_runs() {
+    let run = run(include_str!("../../docs/index.md"), "docs/index.md").await;
+    assert!(run > 1);
+}
+
 /// Runs the SQL blocks of `page`, and gives their number.
 async fn run(page: &str, name: &str) -> usize {
     let scratch = tempfile::tempdir().unwrap();
