@@ -152,6 +152,20 @@ himalaya's `RidgeCV` and `KernelRidgeCV`; with several feature spaces `GroupRidg
 sorted; with `subject` each subject has a regression of its own. `cv` is a number of folds of neighbouring rows, or the key whose
 values are left out one at a time: by default `run`, where there are at least two, else 5 folds. [encoding.md](encoding.md) says the rest.
 
+```sql
+CREATE INDEX [IF NOT EXISTS] name ON table USING hnsw (column [vector_cosine_ops | vector_l2_ops | vector_ip_ops])
+    [WITH (metric = 'cosine', m = 16, ef_construction = 200)];
+SHOW INDEXES;
+DROP INDEX [IF EXISTS] name;
+SET voxql.ef_search = 100;
+SET voxql.use_index = true;
+```
+
+An index of a table's vectors, by which `ORDER BY cosine_distance(column, query) LIMIT k` (and `l2_distance`, `inner_product … DESC`) finds the nearest
+without looking at all. `metric` is `'cosine'`, `'l2'` or `'inner_product'`. `SHOW INDEXES` has a row per index: `name`, `table`, `column`, `metric`, `m`,
+`ef_construction`, its `rows`, `tail_rows` (rows of the table that came later, which are looked at one by one), `bytes` on disk, and `state`: `used`, or
+why not. [index.md](index.md) says the rest.
+
 ";
 
 const EXPLAIN_ALIGN: &str = "\

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use datafusion::common::{Result, exec_err, plan_err};
+use datafusion::common::{Result, TableReference, exec_err, plan_err};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use sha2::{Digest, Sha256};
 use voxql_udfs::kernels::hnsw::{self, Codes, Hnsw, Progress};
@@ -207,7 +207,7 @@ async fn check_column(session: &Session, create: &CreateIndex) -> Result<()> {
         }
         None => return plan_err!("CREATE INDEX {name}: there is no table {table}"),
     }
-    let provider = session.context().table_provider(table.as_str()).await?;
+    let provider = session.context().table_provider(TableReference::bare(table.as_str())).await?;
     let schema = provider.schema();
     let Ok(field) = schema.field_with_name(column) else {
         let names: Vec<_> = schema.fields().iter().map(|f| f.name().as_str()).collect();
