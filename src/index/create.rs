@@ -207,7 +207,10 @@ async fn check_column(session: &Session, create: &CreateIndex) -> Result<()> {
         }
         None => return plan_err!("CREATE INDEX {name}: there is no table {table}"),
     }
-    let provider = session.context().table_provider(TableReference::bare(table.as_str())).await?;
+    let provider = session
+        .context()
+        .table_provider(TableReference::bare(table.as_str()))
+        .await?;
     let schema = provider.schema();
     let Ok(field) = schema.field_with_name(column) else {
         let names: Vec<_> = schema.fields().iter().map(|f| f.name().as_str()).collect();

@@ -23,6 +23,7 @@ use super::load::Indexes;
 use super::manifest::Manifest;
 use super::rows::TableScan;
 use super::search::Wanted;
+use crate::search::queries::HeldQueries;
 use crate::writers::format::blocking;
 
 /// Gives the rows of a table among which the `k` nearest to `query` are: those that the index finds, those
@@ -43,15 +44,28 @@ pub struct Search {
     pub indexes: Arc<Indexes>,
     pub manifest: Manifest,
     pub scan: TableScan,
-    /// A vector; of no column.
-    pub query: Arc<dyn PhysicalExpr>,
+    pub queries: Queries,
     /// What the rows must pass, by the table's columns.
     pub predicate: Option<Arc<dyn PhysicalExpr>>,
     pub k: usize,
     pub ef_search: usize,
-    /// The order of rows of equal distance is asked for too.
-    pub orders_ties: bool,
+    /// How many rows without a distance are given too.
+    pub most_nulls: usize,
 }
+
+/// What vectors are asked for.
+#[derive(Debug, Clone)]
+pub enum Queries {
+    /// One; of no column.
+    One(Arc<dyn PhysicalExpr>),
+    /// Those that an operator above holds. It says them before it runs what is below.
+    Of(HeldQueries),
+}
+
+/// Of fewer rows than [`FEW_ROWS`], more queries than [`MANY_QUERIES`] are faster answered by products with all
+/// vectors than by walks, which wait for memory.
+const MANY_QUERIES: usize = 64;
+const FEW_ROWS: usize = 32 << 10;
 
 impl HnswExec {
     pub fn new(search: Search) -> Self {
@@ -72,9 +86,12 @@ impl HnswExec {
 
 impl Search {
     async fn rows(&self, context: &Arc<TaskContext>) -> Result<Option<Vec<u32>>> {
-        let Some(query) = self.query()? else {
+        let Some(queries) = self.queries()? else {
             return Ok(None);
         };
+        if queries.len() > MANY_QUERIES && self.manifest.rows() < FEW_ROWS {
+            return Ok(None);
+        }
         let index = match self
             .indexes
             .load(&self.manifest, context.memory_pool())
@@ -90,29 +107,35 @@ impl Search {
             Some(predicate) => Some(self.scan.passing(predicate, context).await?),
             None => None,
         };
-        let (k, ef, all_nulls) = (self.k, self.ef_search, self.orders_ties);
+        let (k, ef, most_nulls) = (self.k, self.ef_search, self.most_nulls);
+        let threads = context.session_config().target_partitions();
         blocking(move || {
             let wanted = Wanted {
                 k,
                 ef,
                 passing: passing.as_ref(),
-                all_nulls,
+                most_nulls,
+                threads,
             };
-            index.candidates(&[query], &wanted)
+            index.candidates(&queries, &wanted)
         })
         .await
     }
 
-    /// The vector that is asked for; None if it is NULL, or an element is.
-    fn query(&self) -> Result<Option<Vec<f64>>> {
+    /// The vectors that are asked for; None if one is NULL, or an element is.
+    fn queries(&self) -> Result<Option<Vec<Vec<f64>>>> {
+        let query = match &self.queries {
+            Queries::One(query) => query,
+            Queries::Of(held) => return Ok(held.take()),
+        };
         let one_row = RecordBatchOptions::new().with_row_count(Some(1));
         let batch = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), vec![], &one_row)?;
-        let value = self.query.evaluate(&batch)?;
+        let value = query.evaluate(&batch)?;
         let vectors = Vectors::<Float64Type>::from_argument("HnswExec", &value)?;
         if vectors.len() == 0 || vectors.missing(0).is_some() {
             return Ok(None);
         }
-        Ok(vectors.row(0).map(<[f64]>::to_vec))
+        Ok(vectors.row(0).map(|query| vec![query.to_vec()]))
     }
 }
 
@@ -163,9 +186,11 @@ impl ExecutionPlan for HnswExec {
         &self,
         f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
     ) -> Result<TreeNodeRecursion> {
-        let roots = [&self.search.query]
-            .into_iter()
-            .chain(&self.search.predicate);
+        let query = match &self.search.queries {
+            Queries::One(query) => Some(query),
+            Queries::Of(_) => None,
+        };
+        let roots = query.into_iter().chain(&self.search.predicate);
         datafusion::physical_plan::apply_expression_roots(roots, f)
     }
 

@@ -1,7 +1,7 @@
-//! Finds `ORDER BY distance LIMIT k` over a table whose vectors have an index.
+//! Finds `ORDER BY distance LIMIT k`, and `knn`, over a table whose vectors have an index.
 //!
-//! It is the first of the physical rules, when a plan still is what was written: a sort that keeps `k` rows,
-//! below it projections and filters, and the scan.
+//! It is the first of the physical rules, when a plan still is what was written: a sort that keeps `k` rows, or
+//! a search, below it projections and filters, and the scan.
 
 use std::sync::Arc;
 
@@ -25,12 +25,14 @@ use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
 use object_store::path::Path;
 use voxql_udfs::kernels::metric::Metric;
 
-use super::exec::{HnswExec, Search};
+use super::exec::{HnswExec, Queries, Search};
 use super::load::Indexes;
 use super::manifest::{Manifest, Table};
 use super::options::SearchOptions;
 use super::rows::TableScan;
 use crate::database::ObjectKind;
+use crate::search::exec::KnnExec;
+use crate::search::queries::HeldQueries;
 
 type Expr = Arc<dyn PhysicalExpr>;
 type Plan = Arc<dyn ExecutionPlan>;
@@ -63,23 +65,15 @@ impl PhysicalOptimizerRule for UseIndex {
             return Ok(plan);
         }
         plan.transform_down(|node| {
-            let Some((sort, k)) = top_k(&node) else {
-                return Ok(Transformed::no(node));
+            let instead = match (top_k(&node), node.downcast_ref::<KnnExec>()) {
+                (Some((sort, k)), _) => self.of_sort(&node, sort, (k, options.ef_search))?,
+                (None, Some(knn)) => self.of_knn(knn, options.ef_search)?,
+                (None, None) => None,
             };
-            let order = Order {
-                distance: Arc::clone(&sort.expr().first().expr),
-                descending: sort.expr().first().options.descending,
-                orders_ties: sort.expr().len() > 1,
-                k,
-                ef_search: options.ef_search,
-            };
-            match self.below(sort.input(), order, Vec::new())? {
-                Some(input) => Ok(Transformed::yes(replace_children_if_necessary(
-                    node,
-                    vec![input],
-                )?)),
-                None => Ok(Transformed::no(node)),
-            }
+            Ok(match instead {
+                Some(plan) => Transformed::yes(plan),
+                None => Transformed::no(node),
+            })
         })
         .data()
     }
@@ -90,16 +84,75 @@ fn top_k(plan: &Plan) -> Option<(&SortExec, usize)> {
     Some((sort, sort.fetch()?))
 }
 
-/// What a sort asks for, by the columns of what is below it.
+/// What is asked for, by the columns of what is below.
 struct Order {
-    distance: Expr,
-    descending: bool,
-    orders_ties: bool,
+    /// A distance, or the vectors to which there are distances.
+    by: Expr,
+    how: How,
     k: usize,
     ef_search: usize,
+    most_nulls: usize,
+}
+
+enum How {
+    Sorted {
+        descending: bool,
+    },
+    Nearest {
+        metric: Metric,
+        queries: HeldQueries,
+    },
 }
 
 impl UseIndex {
+    fn of_sort(
+        &self,
+        plan: &Plan,
+        sort: &SortExec,
+        (k, ef_search): (usize, usize),
+    ) -> Result<Option<Plan>> {
+        let order = Order {
+            by: Arc::clone(&sort.expr().first().expr),
+            how: How::Sorted {
+                descending: sort.expr().first().options.descending,
+            },
+            k,
+            ef_search,
+            // Further keys order the rows without a distance, too.
+            most_nulls: if sort.expr().len() > 1 { usize::MAX } else { k },
+        };
+        let Some(input) = self.below(sort.input(), order, Vec::new())? else {
+            return Ok(None);
+        };
+        replace_children_if_necessary(Arc::clone(plan), vec![input]).map(Some)
+    }
+
+    /// The base of a `knn` that wants some neighbours of any rows. With `exclude_self` nobody knows how many
+    /// of those that an index gives are left.
+    fn of_knn(&self, knn: &KnnExec, ef_search: usize) -> Result<Option<Plan>> {
+        let search = knn.search();
+        let (Some(base), Some(k), None) = (knn.base(), search.k, search.exclude_self) else {
+            return Ok(None);
+        };
+        let queries = HeldQueries::default();
+        let schema = base.schema();
+        let vector = search.base_vector;
+        let order = Order {
+            by: Arc::new(Column::new(schema.field(vector).name(), vector)),
+            how: How::Nearest {
+                metric: search.metric,
+                queries: queries.clone(),
+            },
+            k,
+            ef_search,
+            most_nulls: 0,
+        };
+        match self.below(base, order, Vec::new())? {
+            Some(base) => Ok(Some(Arc::new(knn.with_index(base, queries)?))),
+            None => Ok(None),
+        }
+    }
+
     /// `plan` with the scan replaced, if an index has what the order asks for; filters were passed on the way.
     fn below(&self, plan: &Plan, mut order: Order, filters: Vec<Expr>) -> Result<Option<Plan>> {
         if let Some(exec) = plan.downcast_ref::<DataSourceExec>() {
@@ -107,7 +160,7 @@ impl UseIndex {
         }
         let (input, filters) = if let Some(exec) = plan.downcast_ref::<ProjectionExec>() {
             let exprs: Vec<Expr> = exec.expr().iter().map(|e| Arc::clone(&e.expr)).collect();
-            order.distance = substitute(order.distance, &exprs)?;
+            order.by = substitute(order.by, &exprs)?;
             let filters = filters.into_iter().map(|filter| substitute(filter, &exprs));
             (exec.input(), filters.collect::<Result<Vec<_>>>()?)
         } else if let Some(exec) = plan.downcast_ref::<FilterExec>() {
@@ -117,7 +170,7 @@ impl UseIndex {
                 let column =
                     |i: &usize| -> Expr { Arc::new(Column::new(schema.field(*i).name(), *i)) };
                 let exprs: Vec<Expr> = projection.iter().map(column).collect();
-                order.distance = substitute(order.distance, &exprs)?;
+                order.by = substitute(order.by, &exprs)?;
                 let passed = filters.into_iter().map(|filter| substitute(filter, &exprs));
                 filters = passed.collect::<Result<Vec<_>>>()?;
             }
@@ -153,18 +206,18 @@ impl UseIndex {
         if config.limit.is_some() || filters_itself {
             return Ok(None);
         }
-        let (mut distance, mut filters) = (order.distance, filters);
+        let (mut by, mut filters) = (order.by, filters);
         if let Some(projection) = config.file_source().projection() {
             let exprs: Vec<Expr> = projection
                 .as_ref()
                 .iter()
                 .map(|e| Arc::clone(&e.expr))
                 .collect();
-            distance = substitute(distance, &exprs)?;
+            by = substitute(by, &exprs)?;
             let of_table = filters.into_iter().map(|filter| substitute(filter, &exprs));
             filters = of_table.collect::<Result<Vec<_>>>()?;
         }
-        let Some(asked) = Asked::of(&distance, order.descending) else {
+        let Some(asked) = Asked::of(&by, order.how) else {
             return Ok(None);
         };
         let predicate = (!filters.is_empty()).then(|| conjunction(filters));
@@ -182,11 +235,11 @@ impl UseIndex {
             indexes: Arc::clone(&self.0),
             manifest,
             scan,
-            query: asked.query,
+            queries: asked.queries,
             predicate,
             k: order.k,
             ef_search: order.ef_search,
-            orders_ties: order.orders_ties,
+            most_nulls: order.most_nulls,
         }))))
     }
 
@@ -257,18 +310,29 @@ impl UseIndex {
     }
 }
 
-/// A distance that an index may know.
+/// Vectors that an index may know, and what is asked of them.
 struct Asked {
     metric: Metric,
     column: String,
-    query: Expr,
+    queries: Queries,
 }
 
 impl Asked {
+    fn of(by: &Expr, how: How) -> Option<Self> {
+        match how {
+            How::Sorted { descending } => Self::of_distance(by, descending),
+            How::Nearest { metric, queries } => Some(Self {
+                metric,
+                column: by.downcast_ref::<Column>()?.name().to_string(),
+                queries: Queries::Of(queries),
+            }),
+        }
+    }
+
     /// The nearest must come first.
-    fn of(distance: &Expr, descending: bool) -> Option<Self> {
+    fn of_distance(distance: &Expr, descending: bool) -> Option<Self> {
         if let Some(negative) = distance.downcast_ref::<NegativeExpr>() {
-            return Self::of(negative.arg(), !descending);
+            return Self::of_distance(negative.arg(), !descending);
         }
         let call = distance.downcast_ref::<ScalarFunctionExpr>()?;
         let metric = match (call.fun().name(), descending) {
@@ -291,7 +355,7 @@ impl Asked {
         Some(Self {
             metric,
             column: column.name().to_string(),
-            query: Arc::clone(query),
+            queries: Queries::One(Arc::clone(query)),
         })
     }
 }

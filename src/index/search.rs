@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::path::PathBuf;
 
-use datafusion::common::Result;
+use datafusion::common::{Result, exec_err};
 use datafusion::execution::memory_pool::MemoryReservation;
 use voxql_udfs::kernels::hnsw::{Bits, Hnsw, Scratch};
 use voxql_udfs::kernels::metric::{Measure, Metric};
@@ -42,8 +42,9 @@ pub struct Wanted<'a> {
     pub ef: usize,
     /// The rows that pass a filter, if there is one.
     pub passing: Option<&'a Bits>,
-    /// All rows without a distance, and not `k`: something else decides their order.
-    pub all_nulls: bool,
+    /// How many rows without a distance are given too.
+    pub most_nulls: usize,
+    pub threads: usize,
 }
 
 /// What passes a filter.
@@ -111,16 +112,49 @@ impl Loaded {
     /// There are always enough of them: `k` with a distance, or all.
     pub fn candidates(&self, queries: &[Vec<f64>], wanted: &Wanted) -> Result<Option<Vec<u32>>> {
         let passing = self.passing(wanted.passing);
-        let rows = &self.rows;
         let passes = |row: &&u32| passing.row(**row);
-        let mut found: Vec<u32> = rows.others.iter().filter(passes).copied().collect();
-        let most_nulls = if wanted.all_nulls {
-            usize::MAX
-        } else {
-            wanted.k
-        };
-        found.extend(rows.nulls.iter().filter(passes).take(most_nulls));
+        let mut found: Vec<u32> = self.rows.others.iter().filter(passes).copied().collect();
+        found.extend(
+            self.rows
+                .nulls
+                .iter()
+                .filter(passes)
+                .take(wanted.most_nulls),
+        );
+        let of_thread = queries.len().div_ceil(wanted.threads.max(1)).max(1);
+        let parts = std::thread::scope(|scope| {
+            let mut chunks = queries.chunks(of_thread);
+            let own = chunks.next();
+            let start = |queries| scope.spawn(|| self.nearest(queries, wanted, &passing));
+            let others: Vec<_> = chunks.map(start).collect();
+            let own = own.map(|queries| Ok(self.nearest(queries, wanted, &passing)));
+            let joined = others.into_iter().map(|thread| thread.join());
+            own.into_iter().chain(joined).collect::<Vec<_>>()
+        });
+        for part in parts {
+            let Ok(part) = part else {
+                return exec_err!("index {}: a search failed", self.manifest.name);
+            };
+            match part? {
+                Some(rows) => found.extend(rows),
+                None => return Ok(None),
+            }
+        }
+        found.sort_unstable();
+        found.dedup();
+        Ok(Some(found))
+    }
+
+    /// The rows of the nearest vectors.
+    fn nearest(
+        &self,
+        queries: &[Vec<f64>],
+        wanted: &Wanted,
+        passing: &Passing,
+    ) -> Result<Option<Vec<u32>>> {
+        let mut found = Vec::new();
         let (mut scratch, mut prepared) = (Scratch::default(), Vec::new());
+        let need = wanted.k.min(passing.count);
         for query in queries {
             let rounded: Vec<f32> = query.iter().map(|x| *x as f32).collect();
             if rounded.len() != self.manifest.dimension
@@ -128,8 +162,7 @@ impl Loaded {
             {
                 return Ok(None);
             }
-            let near = self.near(&prepared, wanted, &passing, &mut scratch);
-            let need = wanted.k.min(passing.count);
+            let near = self.near(&prepared, wanted, passing, &mut scratch);
             let mut near = self.distances(query, near)?;
             near.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
             let (mut taken, mut last) = (0, None);
@@ -140,12 +173,11 @@ impl Loaded {
                 }
                 last = Some(distance);
                 let before = found.len();
-                found.extend(rows.of(vector).iter().filter(passes));
+                let rows = self.rows.of(vector).iter();
+                found.extend(rows.filter(|row| passing.row(**row)));
                 taken += found.len() - before;
             }
         }
-        found.sort_unstable();
-        found.dedup();
         Ok(Some(found))
     }
 

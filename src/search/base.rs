@@ -51,6 +51,18 @@ where
     let of_query = exec.query().schema();
     let stream = exec.query().execute(0, Arc::clone(&context))?;
     let held = hold::<Q, B::Native>(stream, &search, memory(FUNCTION.to_owned())).await?;
+    if let (Some(index), Some(queries)) = (exec.index(), &held.queries) {
+        let bytes = queries.len() * queries.width() * size_of::<f64>();
+        held.memory.try_grow(bytes)?;
+        let vector = |query| {
+            queries
+                .vectors(query..query + 1)
+                .iter()
+                .map(|x| (*x).into())
+        };
+        let vectors = (0..queries.len()).map(|query| vector(query).collect());
+        index.set(vectors.collect());
+    }
     let base_fields = match exec.base() {
         Some(base) => others(base.schema().fields(), search.base_vector),
         None => others(of_query.fields(), search.query_vector),

@@ -22,6 +22,7 @@ use voxql_udfs::vectors::{element_type, fits_f32};
 use super::answer::rows;
 use super::base::nearest;
 use super::columns::Search;
+use super::queries::HeldQueries;
 
 /// For each row of `query` its nearest rows of `base`, or of the other rows of `query`.
 ///
@@ -32,6 +33,8 @@ pub struct KnnExec {
     query: Arc<dyn ExecutionPlan>,
     base: Option<Arc<dyn ExecutionPlan>>,
     search: Search,
+    /// Where the vectors of `query` are said to an index in `base`.
+    index: Option<HeldQueries>,
     schema: SchemaRef,
     metrics: ExecutionPlanMetricsSet,
     properties: Arc<PlanProperties>,
@@ -59,10 +62,24 @@ impl KnnExec {
             query,
             base,
             search,
+            index: None,
             schema,
             metrics: ExecutionPlanMetricsSet::new(),
             properties: Arc::new(properties),
         })
+    }
+
+    /// The same, of a base that an index makes smaller once it knows the queries.
+    pub fn with_index(&self, base: Arc<dyn ExecutionPlan>, index: HeldQueries) -> Result<Self> {
+        let query = Arc::clone(&self.query);
+        Ok(Self {
+            index: Some(index),
+            ..Self::try_new(query, Some(base), self.search)?
+        })
+    }
+
+    pub fn index(&self) -> Option<&HeldQueries> {
+        self.index.as_ref()
     }
 
     pub fn query(&self) -> &Arc<dyn ExecutionPlan> {
@@ -151,9 +168,10 @@ impl ExecutionPlan for KnnExec {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let mut children = children.into_iter();
         match (children.next(), children.next()) {
-            (Some(query), base) if base.is_some() == self.base.is_some() => {
-                Ok(Arc::new(Self::try_new(query, base, self.search)?))
-            }
+            (Some(query), base) if base.is_some() == self.base.is_some() => Ok(Arc::new(Self {
+                index: self.index.clone(),
+                ..Self::try_new(query, base, self.search)?
+            })),
             _ => internal_err!("KnnExec: the number of its children has changed"),
         }
     }

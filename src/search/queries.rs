@@ -1,5 +1,7 @@
 //! The rows of the query side, held.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use arrow::array::{Array, ArrowPrimitiveType, RecordBatch};
 use arrow::buffer::NullBuffer;
 use arrow::row::{Row, RowConverter, Rows, SortField};
@@ -75,6 +77,21 @@ where
         held.batches.push(kept);
     }
     Ok(held)
+}
+
+/// Queries on their way from the operator that holds them to an index below it.
+#[derive(Debug, Clone, Default)]
+pub struct HeldQueries(Arc<Mutex<Option<Vec<Vec<f64>>>>>);
+
+impl HeldQueries {
+    pub fn set(&self, queries: Vec<Vec<f64>>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(queries);
+    }
+
+    /// Those that were set last, once.
+    pub fn take(&self) -> Option<Vec<Vec<f64>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
 /// What the rows of a batch know themselves by.

@@ -301,6 +301,37 @@ fn filters_never_lose_rows() {
     result.unwrap();
 }
 
+/// `knn` of a base with an index: the same rows where the index looks at all, nearly the same where it does not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn knn_uses_the_index_of_its_base() {
+    for (rows, least) in [(700, 200), (3_000, 190)] {
+        let session = open(None, 2).await;
+        let mut vectors = clustered(rows, 13);
+        vectors[5] = None;
+        vectors[6] = Some(vec![f32::NAN; DIMENSION]);
+        create_table(&session, &vectors).await;
+        register(&session, "queries", &clustered(20, 14), 0);
+        run(&session, "CREATE INDEX i ON t USING hnsw (emb)").await;
+        for filter in ["", "WHERE part < 7 AND id > 20"] {
+            let sql = format!(
+                "SELECT id * 10000 + base_id AS pair, distance
+                 FROM knn((SELECT id, emb FROM queries), (SELECT emb, id FROM t {filter}), k => 10) ORDER BY 1"
+            );
+            assert!(uses_index(&session, &sql).await, "{sql}");
+            let got = found(&session, &sql).await;
+            run(&session, "SET voxql.use_index = false").await;
+            assert!(!uses_index(&session, &sql).await);
+            let exact = found(&session, &sql).await;
+            run(&session, "SET voxql.use_index = true").await;
+            assert_eq!((got.len(), exact.len()), (200, 200));
+            let hits = got.iter().filter(|row| exact.contains(row)).count();
+            assert!(hits >= least, "{rows} rows {filter}: {hits} of 200");
+        }
+        let others = "SELECT id, distance FROM knn((SELECT id, emb FROM queries), (SELECT id AS b, emb FROM t), k => 3, metric => 'l1')";
+        assert!(!uses_index(&session, others).await);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn inserts_restarts_and_other_data() {
     let folder = tempfile::tempdir().unwrap();
