@@ -125,9 +125,10 @@ impl Loaded {
         let parts = std::thread::scope(|scope| {
             let mut chunks = queries.chunks(of_thread);
             let own = chunks.next();
-            let start = |queries| scope.spawn(|| self.nearest(queries, wanted, &passing));
+            let passing = &passing;
+            let start = |queries| scope.spawn(move || self.nearest(queries, wanted, passing));
             let others: Vec<_> = chunks.map(start).collect();
-            let own = own.map(|queries| Ok(self.nearest(queries, wanted, &passing)));
+            let own = own.map(|queries| Ok(self.nearest(queries, wanted, passing)));
             let joined = others.into_iter().map(|thread| thread.join());
             own.into_iter().chain(joined).collect::<Vec<_>>()
         });
