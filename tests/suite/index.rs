@@ -333,6 +333,75 @@ async fn knn_uses_the_index_of_its_base() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn explain_says_what_is_asked_and_when_it_is_not() {
+    let session = open(None, 2).await;
+    create_table(&session, &clustered(50, 15)).await;
+    run(
+        &session,
+        "CREATE INDEX near ON t USING hnsw (emb vector_l2_ops)",
+    )
+    .await;
+    run(
+        &session,
+        "CREATE VIEW v AS SELECT id, part, emb AS vector FROM t WHERE part < 8",
+    )
+    .await;
+    let query = literal(&clustered(1, 16)[0].clone().unwrap());
+    for (sql, asked) in [
+        (
+            format!("SELECT id FROM t ORDER BY l2_distance(emb, {query}) LIMIT 3"),
+            "k=3, ef_search=100, rows=50\n",
+        ),
+        (
+            format!(
+                "SELECT id FROM t ORDER BY l2_distance({query}, emb), id DESC LIMIT 3 OFFSET 4"
+            ),
+            "k=7, ",
+        ),
+        (
+            format!("SELECT id, emb <-> {query} AS d FROM t ORDER BY 2 LIMIT 3"),
+            "k=3, ",
+        ),
+        (
+            format!(
+                "SELECT d FROM (SELECT l2_distance(vector, {query}) AS d, id FROM v) AS s WHERE id > 3 ORDER BY d LIMIT 3"
+            ),
+            "filter=",
+        ),
+    ] {
+        let plan = text(&session, &format!("EXPLAIN {sql}")).await;
+        let plan: String = plan
+            .lines()
+            .map(|line| format!("{}\n", line.trim_end_matches(['|', ' '])))
+            .collect();
+        let begin = "HnswExec: index=near, table=t, column=emb, metric=l2, ";
+        let (_, shown) = plan
+            .split_once(begin)
+            .unwrap_or_else(|| panic!("{sql}\n{plan}"));
+        assert!(
+            shown
+                .lines()
+                .next()
+                .unwrap_or_default()
+                .contains(asked.trim_end()),
+            "{sql}\n{plan}"
+        );
+    }
+    for sql in [
+        format!("SELECT id FROM t ORDER BY l2_distance(emb, {query}) DESC LIMIT 3"),
+        format!("SELECT id FROM t ORDER BY l2_distance(emb, {query})"),
+        format!("SELECT id FROM t ORDER BY cosine_distance(emb, {query}) LIMIT 3"),
+        format!("SELECT id FROM t ORDER BY id, l2_distance(emb, {query}) LIMIT 3"),
+        "SELECT id FROM t ORDER BY l2_distance(emb, emb) LIMIT 3".to_string(),
+        format!("SELECT id FROM t WHERE random() < 0.5 ORDER BY l2_distance(emb, {query}) LIMIT 3"),
+        format!("SELECT part FROM t GROUP BY part ORDER BY min(l2_distance(emb, {query})) LIMIT 3"),
+        format!("SELECT id FROM rows ORDER BY l2_distance(emb, {query}) LIMIT 3"),
+    ] {
+        assert!(!uses_index(&session, &sql).await, "{sql}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn inserts_restarts_and_other_data() {
     let folder = tempfile::tempdir().unwrap();
     let db = folder.path().join("study");
