@@ -50,6 +50,8 @@ const KEYWORDS: &[&str] = &[
     "IGNORE NULLS",
     "IN",
     "INDEX",
+    "INDEXES",
+    "INDEX",
     "INNER",
     "INSERT INTO",
     "INTERSECT",
