@@ -51,7 +51,6 @@ const KEYWORDS: &[&str] = &[
     "IN",
     "INDEX",
     "INDEXES",
-    "INDEX",
     "INNER",
     "INSERT INTO",
     "INTERSECT",
