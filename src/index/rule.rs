@@ -11,8 +11,9 @@ use datafusion::common::{Result, plan_datafusion_err};
 use datafusion::datasource::physical_plan::{FileScanConfig, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::execution::SessionStateBuilder;
+use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::ScalarFunctionExpr;
-use datafusion::physical_expr::expressions::{Column, NegativeExpr};
+use datafusion::physical_expr::expressions::{BinaryExpr, Column, Literal, NegativeExpr};
 use datafusion::physical_expr::utils::{collect_columns, conjunction};
 use datafusion::physical_expr_common::physical_expr::is_volatile;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
@@ -333,6 +334,13 @@ impl Asked {
     fn of_distance(distance: &Expr, descending: bool) -> Option<Self> {
         if let Some(negative) = distance.downcast_ref::<NegativeExpr>() {
             return Self::of_distance(negative.arg(), !descending);
+        }
+        // `0 - inner_product(…)`, which is `<#>`, and similarities such as `1 - cosine_distance(…)`.
+        if let Some(difference) = distance.downcast_ref::<BinaryExpr>()
+            && *difference.op() == Operator::Minus
+            && difference.left().is::<Literal>()
+        {
+            return Self::of_distance(difference.right(), !descending);
         }
         let call = distance.downcast_ref::<ScalarFunctionExpr>()?;
         let metric = match (call.fun().name(), descending) {

@@ -359,6 +359,10 @@ async fn explain_says_what_is_asked_and_when_it_is_not() {
             "k=7, ",
         ),
         (
+            format!("SELECT id FROM t ORDER BY 1 - l2_distance(emb, {query}) DESC LIMIT 3"),
+            "k=3, ",
+        ),
+        (
             format!("SELECT id, emb <-> {query} AS d FROM t ORDER BY 2 LIMIT 3"),
             "k=3, ",
         ),
@@ -388,6 +392,7 @@ async fn explain_says_what_is_asked_and_when_it_is_not() {
         );
     }
     for sql in [
+        format!("SELECT id FROM t ORDER BY 1 - l2_distance(emb, {query}) LIMIT 3"),
         format!("SELECT id FROM t ORDER BY l2_distance(emb, {query}) DESC LIMIT 3"),
         format!("SELECT id FROM t ORDER BY l2_distance(emb, {query})"),
         format!("SELECT id FROM t ORDER BY cosine_distance(emb, {query}) LIMIT 3"),
