@@ -57,6 +57,8 @@ pub struct Answer {
     pub kind: AnswerKind,
     /// The plan that runs; its metrics say how far it is.
     pub plan: Option<Arc<dyn ExecutionPlan>>,
+    /// Rows that were written into a table.
+    pub written: Option<u64>,
     pub stream: SendableRecordBatchStream,
 }
 
@@ -74,7 +76,16 @@ impl Answer {
         Self {
             kind: AnswerKind::Done(message.into()),
             plan: None,
+            written: None,
             stream: Box::pin(EmptyRecordBatchStream::new(schema)),
+        }
+    }
+
+    /// Something was done that wrote `rows` rows.
+    pub(crate) fn written(message: impl Into<String>, rows: u64) -> Self {
+        Self {
+            written: Some(rows),
+            ..Self::done(message)
         }
     }
 
@@ -83,6 +94,7 @@ impl Answer {
         Ok(Self {
             kind: AnswerKind::Rows,
             plan: None,
+            written: None,
             stream: Box::pin(MemoryStream::try_new(batches, schema, None)?),
         })
     }
@@ -200,7 +212,8 @@ impl Session {
         }
     }
 
-    async fn execute_plan(&self, plan: LogicalPlan, text: &str) -> Result<Answer> {
+    /// Runs the plan of a statement whose text was `text`.
+    pub(crate) async fn execute_plan(&self, plan: LogicalPlan, text: &str) -> Result<Answer> {
         match plan {
             LogicalPlan::Ddl(statement) => ddl::execute(self, statement, text).await,
             LogicalPlan::Dml(statement) => ddl::insert(self, statement).await,
@@ -230,6 +243,7 @@ impl Session {
         Ok(Answer {
             kind: AnswerKind::Rows,
             plan: Some(physical),
+            written: None,
             stream,
         })
     }

@@ -5,10 +5,10 @@ pub(crate) mod cell;
 mod commands;
 mod complete;
 mod logger;
-mod message;
 mod print;
 mod progress;
 mod repl;
+mod serve;
 mod shell;
 pub(crate) mod table;
 
@@ -82,6 +82,8 @@ enum Task {
         #[arg(long, default_value = demo::DEFAULT_DIR)]
         dir: PathBuf,
     },
+    /// The database for notebooks and other clients of Arrow Flight SQL
+    Serve(serve::Serve),
 }
 
 /// One thing to run, in the order of the command line.
@@ -103,6 +105,7 @@ pub fn run() -> ExitCode {
     };
     let result = match &args.task {
         Some(Task::Demo { dir }) => shell::run_alone(demo::run(dir)),
+        Some(Task::Serve(serve)) => serve::run(serve),
         None if args.version => version(),
         None => work(&args, sources(&args, &matches)),
     };

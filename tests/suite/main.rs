@@ -21,5 +21,6 @@ mod memory;
 mod pipeline;
 mod readme;
 mod reference;
+mod server;
 mod slt;
 mod video;
