@@ -11,6 +11,7 @@ mod repl;
 mod serve;
 mod shell;
 pub(crate) mod table;
+mod user;
 
 use std::io::{IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
@@ -84,6 +85,11 @@ enum Task {
     },
     /// The database for notebooks and other clients of Arrow Flight SQL
     Serve(serve::Serve),
+    /// Who may connect to a server
+    #[command(subcommand)]
+    User(user::Task),
+    /// A key and a certificate for a server, signed by itself
+    Certificate(user::Certificate),
 }
 
 /// One thing to run, in the order of the command line.
@@ -106,6 +112,10 @@ pub fn run() -> ExitCode {
     let result = match &args.task {
         Some(Task::Demo { dir }) => shell::run_alone(demo::run(dir)),
         Some(Task::Serve(serve)) => serve::run(serve),
+        Some(Task::User(task)) => user::run(task),
+        Some(Task::Certificate(certificate)) => {
+            user::certificate(certificate).map_err(Stop::from)
+        }
         None if args.version => version(),
         None => work(&args, sources(&args, &matches)),
     };

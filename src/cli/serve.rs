@@ -12,7 +12,7 @@ use tokio::runtime::Builder;
 
 use super::shell::{Stop, no_threads, workers};
 use super::{bytes, logger};
-use crate::server::{Options, Server};
+use crate::server::{Options, Server, Tls};
 use crate::session::{Session, Settings};
 
 /// What a cancelled query gets to let go of its files.
@@ -24,7 +24,7 @@ pub struct Serve {
     #[arg(long, value_name = "DIR")]
     db: Option<PathBuf>,
 
-    /// Where to listen, an address of this machine; port 0 takes a free one
+    /// Where to listen; port 0 takes a free one. An address that other machines reach needs --users and TLS
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:31337")]
     listen: SocketAddr,
 
@@ -43,6 +43,22 @@ pub struct Serve {
     /// The largest message, which is the largest row; clients must be told of more than 16MiB
     #[arg(long, value_name = "SIZE", value_parser = bytes, default_value = "16MiB")]
     max_message_size: usize,
+
+    /// The file of users that voxql user add writes; without one nobody logs in
+    #[arg(long, value_name = "FILE")]
+    users: Option<PathBuf>,
+
+    /// The certificate, as PEM; voxql certificate makes one
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+
+    /// The certificate's private key, as PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+
+    /// Serve other machines even though anybody may come in, or listen to what is said
+    #[arg(long)]
+    allow_insecure_remote: bool,
 }
 
 /// Serves until Ctrl-C or SIGTERM.
@@ -65,11 +81,16 @@ pub fn run(serve: &Serve) -> Result<(), Stop> {
         listen: serve.listen,
         query_timeout: Some(serve.query_timeout),
         message_limit: serve.max_message_size,
+        users: serve.users.clone(),
+        tls: serve.tls_cert.clone().zip(serve.tls_key.clone()).map(
+            |(certificate, key)| Tls { certificate, key },
+        ),
+        allow_insecure_remote: serve.allow_insecure_remote,
     };
     let served = front.block_on(async {
         let server = Server::bind(session, &options, workers.handle().clone()).await?;
         let mut stdout = std::io::stdout();
-        writeln!(stdout, "listening on grpc://{}", server.address()?)?;
+        writeln!(stdout, "listening on {}", server.uri()?)?;
         stdout.flush()?;
         Ok::<_, Stop>(server.run(asked_to_stop()).await?)
     });

@@ -3,10 +3,12 @@
 //! [`service`] takes Flight SQL's commands. A text becomes a plan in [`planned`]; a query waits in
 //! [`queries`] until its client fetches it, and [`stream`] sends its rows in messages that
 //! [`encode`] makes. [`ingest`] takes a client's rows. All clients share one session, and with it
-//! one pool of memory; queries run on threads of their own ([`jobs`]).
+//! one pool of memory; queries run on threads of their own ([`jobs`]). Before all of it [`guard`] asks
+//! [`users`] who sends a request.
 
 mod catalog;
 mod encode;
+mod guard;
 mod info;
 mod ingest;
 mod jobs;
@@ -17,8 +19,11 @@ mod queries;
 mod service;
 mod status;
 mod stream;
+pub mod users;
 
+use std::error::Error;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,10 +32,13 @@ use datafusion::common::{DataFusionError, Result, exec_err};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Identity, ServerTlsConfig};
 
 use crate::session::Session;
+use guard::Guard;
 use jobs::Workers;
 use service::Service;
+use users::Users;
 
 /// Bytes of the largest message that is taken: ADBC ingests a table in batches as large as the
 /// client's, and a data frame is one batch.
@@ -52,30 +60,65 @@ pub struct Options {
     /// Bytes of the largest message that is sent. ADBC's drivers take 16 MiB unless they are told
     /// otherwise.
     pub message_limit: usize,
+    /// A file of users, as [`users`] describes it; without one, nobody logs in.
+    pub users: Option<PathBuf>,
+    pub tls: Option<Tls>,
+    /// Serve other machines without users, or without TLS.
+    pub allow_insecure_remote: bool,
+}
+
+/// Files of PEM: the certificate, with those that vouch for it, and its private key.
+#[derive(Debug, Clone)]
+pub struct Tls {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
 }
 
 /// A server that listens and does not serve yet.
 pub struct Server {
     listener: TcpListener,
     service: Service,
+    users: Option<Arc<Users>>,
+    tls: Option<ServerTlsConfig>,
 }
 
 impl Server {
     /// Listens. Queries will run on `threads`.
     ///
     /// # Errors
-    /// For an address that other machines reach: whoever reaches the server may read and write
-    /// whatever its process may. And where the address cannot be had.
+    /// For an address that other machines reach, without users or TLS, unless that is allowed; for
+    /// files of users, certificates and keys that cannot be read; and where the address cannot be had.
     pub async fn bind(session: Arc<Session>, options: &Options, threads: Handle) -> Result<Self> {
         let listen = options.listen;
-        if !listen.ip().is_loopback() {
+        let safe = options.users.is_some() && options.tls.is_some();
+        if !listen.ip().is_loopback() && !safe && !options.allow_insecure_remote {
             return exec_err!(
-                "--listen {listen}: only addresses of this machine are served (127.0.0.1, [::1]), since clients do \
-                 not log in: whoever reaches the server reads and writes what you may. From elsewhere, use an SSH \
-                 tunnel: ssh -L {port}:127.0.0.1:{port} HOST",
+                "--listen {listen}: other machines reach this address, and whoever reaches the server reads and \
+                 writes what you may. Give it users (--users) and encryption (--tls-cert, --tls-key), or listen on \
+                 127.0.0.1 and let others come through SSH: ssh -L {port}:127.0.0.1:{port} HOST. \
+                 --allow-insecure-remote serves everybody all the same",
                 port = listen.port()
             );
         }
+        let users = match &options.users {
+            None => None,
+            Some(path) => match users::read(path)? {
+                none if none.is_empty() => {
+                    return exec_err!(
+                        "{}: there are no users; voxql user add makes one",
+                        path.display()
+                    );
+                }
+                entries => Some(Arc::new(Users::new(entries)?)),
+            },
+        };
+        let tls = match &options.tls {
+            None => None,
+            Some(tls) => {
+                let identity = Identity::from_pem(pem(&tls.certificate)?, pem(&tls.key)?);
+                Some(ServerTlsConfig::new().identity(identity))
+            }
+        };
         let listener = match TcpListener::bind(listen).await {
             Ok(listener) => listener,
             Err(error) => return exec_err!("--listen {listen}: {error}"),
@@ -84,13 +127,27 @@ impl Server {
             threads,
             time_limit: options.query_timeout,
         };
-        let service = Service::new(session, workers, options.message_limit)
+        let service = Service::new(session, workers, options.message_limit, users.clone())
             .map_err(|error| DataFusionError::External(Box::new(error)))?;
-        Ok(Self { listener, service })
+        Ok(Self {
+            listener,
+            service,
+            users,
+            tls,
+        })
     }
 
     pub fn address(&self) -> Result<SocketAddr> {
         Ok(self.listener.local_addr()?)
+    }
+
+    /// What clients connect to.
+    pub fn uri(&self) -> Result<String> {
+        let scheme = match self.tls {
+            Some(_) => "grpc+tls",
+            None => "grpc",
+        };
+        Ok(format!("{scheme}://{}", self.address()?))
     }
 
     /// Serves until `stop` ends. Then no new client is taken, and the requests that are under way
@@ -100,10 +157,21 @@ impl Server {
         let service = FlightServiceServer::new(self.service)
             .max_decoding_message_size(LARGEST_REQUEST)
             .max_encoding_message_size(usize::MAX);
-        let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
-        let served = tonic::transport::Server::builder()
+        let service = Guard {
+            inner: service,
+            users: self.users,
+        };
+        let mut builder = tonic::transport::Server::builder()
             .http2_keepalive_interval(Some(KEEPALIVE))
-            .http2_keepalive_timeout(Some(KEEPALIVE))
+            .http2_keepalive_timeout(Some(KEEPALIVE));
+        if let Some(tls) = self.tls {
+            builder = match builder.tls_config(tls) {
+                Ok(builder) => builder,
+                Err(error) => return exec_err!("--tls-cert, --tls-key: {}", innermost(&error)),
+            };
+        }
+        let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
+        let served = builder
             .add_service(service)
             .serve_with_incoming_shutdown(incoming, async {
                 // The sender is dropped when it is time.
@@ -120,5 +188,20 @@ impl Server {
             }
             () = patience => Ok(()),
         }
+    }
+}
+
+fn pem(path: &Path) -> Result<Vec<u8>> {
+    match std::fs::read(path) {
+        Ok(text) => Ok(text),
+        Err(error) => exec_err!("{}: {error}", path.display()),
+    }
+}
+
+/// tonic's own words are only `transport error`.
+fn innermost(error: &dyn Error) -> String {
+    match error.source() {
+        Some(source) => innermost(source),
+        None => error.to_string(),
     }
 }

@@ -4,14 +4,17 @@ use std::sync::Arc;
 
 use arrow::array::{RecordBatch, StringArray, UInt64Array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{Result, not_impl_err, plan_err};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::{LogicalPlan, Statement as SessionStatement};
 use datafusion::physical_plan::memory::MemoryStream;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::TryStreamExt;
+use tonic::Status;
 
 use super::parameters;
+use super::users::User;
 use crate::models::show;
 use crate::session::{Answer, AnswerKind, Session};
 use crate::statements::{self, Kind, Statement};
@@ -79,12 +82,10 @@ pub async fn plan(session: &Session, statement: Statement) -> Result<Planned> {
             let plan = statements::plan::plan(&session.context().state(), *engine).await?;
             match plan {
                 LogicalPlan::Statement(statement) => refuse(&statement),
-                LogicalPlan::Ddl(_) | LogicalPlan::Dml(_) | LogicalPlan::Copy(_) => {
-                    Ok(Planned::Change {
-                        plan,
-                        text: statement.text,
-                    })
-                }
+                plan if changes(&plan) => Ok(Planned::Change {
+                    plan,
+                    text: statement.text,
+                }),
                 plan => Ok(Planned::Query(plan)),
             }
         }
@@ -94,6 +95,13 @@ pub async fn plan(session: &Session, statement: Statement) -> Result<Planned> {
         )?)),
         _ => Ok(Planned::Own(statement)),
     }
+}
+
+fn changes(plan: &LogicalPlan) -> bool {
+    matches!(
+        plan,
+        LogicalPlan::Ddl(_) | LogicalPlan::Dml(_) | LogicalPlan::Copy(_)
+    )
 }
 
 fn refuse<T>(statement: &SessionStatement) -> Result<T> {
@@ -113,6 +121,23 @@ fn refuse<T>(statement: &SessionStatement) -> Result<T> {
 }
 
 impl Planned {
+    /// Refuses what the user may not do.
+    pub fn permit(&self, user: &User) -> Result<(), Status> {
+        match self.writes() {
+            true => user.may_write(),
+            false => Ok(()),
+        }
+    }
+
+    fn writes(&self) -> bool {
+        match self {
+            // EXPLAIN ANALYZE runs what it explains.
+            Self::Query(plan) => plan.exists(|node| Ok(changes(node))).unwrap_or(true),
+            Self::Change { .. } => true,
+            Self::Own(statement) => !matches!(statement.kind, Kind::ExplainAlign(_)),
+        }
+    }
+
     /// The plan that may have parameters.
     pub fn logical(&self) -> Option<&LogicalPlan> {
         match self {

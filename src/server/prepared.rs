@@ -13,6 +13,8 @@ use tonic::Status;
 
 use super::parameters;
 use super::planned::{Planned, plan};
+use super::status::status;
+use super::users::User;
 use crate::session::Session;
 use crate::statements::Statement;
 
@@ -24,6 +26,8 @@ const MOST: usize = 10_000;
 
 /// One prepared statement.
 pub struct Prepared {
+    /// Who prepared it; to others it does not exist.
+    owner: Arc<User>,
     statement: Statement,
     pub parameters: Schema,
     /// Columns of the result; none for a statement that gives no rows.
@@ -37,10 +41,18 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    pub async fn new(session: &Session, statement: Statement) -> Result<Self> {
-        let planned = plan(session, statement.clone()).await?;
+    /// # Errors
+    /// Those of planning, and where the owner may only read and the statement writes.
+    pub async fn new(
+        session: &Session,
+        owner: Arc<User>,
+        statement: Statement,
+    ) -> Result<Self, Status> {
+        let planned = plan(session, statement.clone()).await;
+        let planned = planned.map_err(|error| status(&error))?;
+        planned.permit(&owner)?;
         let parameters = match planned.logical() {
-            Some(plan) => parameters::schema(plan)?,
+            Some(plan) => parameters::schema(plan).map_err(|error| status(&error))?,
             None => Schema::empty(),
         };
         let columns = match &planned {
@@ -48,6 +60,7 @@ impl Prepared {
             Planned::Change { .. } | Planned::Own(_) => None,
         };
         Ok(Self {
+            owner,
             statement,
             parameters,
             columns,
@@ -95,13 +108,13 @@ impl PreparedStatements {
         Ok(number)
     }
 
-    pub fn get(&self, number: u64) -> Result<Arc<Prepared>, Status> {
+    pub fn get(&self, owner: &User, number: u64) -> Result<Arc<Prepared>, Status> {
         match self.known.lock().get(&number) {
-            Some(prepared) => {
+            Some(prepared) if *prepared.owner == *owner => {
                 *prepared.used.lock() = Instant::now();
                 Ok(Arc::clone(prepared))
             }
-            None => Err(Status::not_found(format!(
+            _ => Err(Status::not_found(format!(
                 "there is no prepared statement {number}: it was closed, or not used for {} minutes",
                 PATIENCE.as_secs() / 60
             ))),
@@ -109,7 +122,10 @@ impl PreparedStatements {
     }
 
     /// Forgets a statement; one that is gone already is no error.
-    pub fn close(&self, number: u64) {
-        self.known.lock().remove(&number);
+    pub fn close(&self, owner: &User, number: u64) {
+        let mut known = self.known.lock();
+        if known.get(&number).is_some_and(|prepared| *prepared.owner == *owner) {
+            known.remove(&number);
+        }
     }
 }

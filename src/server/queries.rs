@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use tonic::Status;
 
 use super::planned::Rows;
+use super::users::User;
 
 /// How long a result waits to be fetched.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -25,6 +26,8 @@ pub struct Queries {
 }
 
 struct Query {
+    /// Who asked; to others it does not exist.
+    owner: Arc<User>,
     since: Instant,
     /// Taken when the client fetches them.
     rows: Option<Rows>,
@@ -62,7 +65,7 @@ pub enum Cancelled {
 
 impl Queries {
     /// Keeps a result until it is fetched, and gives its number.
-    pub fn keep(&self, rows: Rows) -> Result<u64, Status> {
+    pub fn keep(&self, owner: Arc<User>, rows: Rows) -> Result<u64, Status> {
         let number = self.last.fetch_add(1, Ordering::Relaxed) + 1;
         let mut known = self.known.lock();
         known.retain(|_, query| query.rows.is_none() || query.since.elapsed() < PATIENCE);
@@ -74,6 +77,7 @@ impl Queries {
         known.insert(
             number,
             Query {
+                owner,
                 since: Instant::now(),
                 rows: Some(rows),
                 cancel: Arc::default(),
@@ -83,9 +87,9 @@ impl Queries {
     }
 
     /// The result, for the one client that fetches it: a query runs once.
-    pub fn fetch(self: &Arc<Self>, number: u64) -> Result<(Rows, Running), Status> {
+    pub fn fetch(self: &Arc<Self>, owner: &User, number: u64) -> Result<(Rows, Running), Status> {
         let mut known = self.known.lock();
-        let query = known.get_mut(&number);
+        let query = known.get_mut(&number).filter(|query| *query.owner == *owner);
         match query.and_then(|query| Some((query.rows.take()?, Arc::clone(&query.cancel)))) {
             Some((rows, cancel)) => {
                 let running = Running {
@@ -102,9 +106,9 @@ impl Queries {
         }
     }
 
-    pub fn cancel(&self, number: u64) -> Result<Cancelled, Status> {
+    pub fn cancel(&self, owner: &User, number: u64) -> Result<Cancelled, Status> {
         let mut known = self.known.lock();
-        match known.get(&number) {
+        match known.get(&number).filter(|query| *query.owner == *owner) {
             Some(query) if query.rows.is_some() => {
                 known.remove(&number);
                 Ok(Cancelled::Before)
@@ -123,6 +127,7 @@ mod tests {
     use arrow::datatypes::Schema;
     use datafusion::physical_plan::EmptyRecordBatchStream;
 
+    use super::super::users::Role;
     use super::*;
 
     fn rows() -> Rows {
@@ -130,23 +135,40 @@ mod tests {
         Rows::Stream(Box::pin(EmptyRecordBatchStream::new(schema)))
     }
 
+    fn user(name: &str) -> Arc<User> {
+        let name = name.to_string();
+        Arc::new(User {
+            name,
+            role: Role::ReadOnly,
+        })
+    }
+
     #[tokio::test]
     async fn a_result_is_fetched_once_and_forgotten_at_its_end() {
         let queries = Arc::new(Queries::default());
-        let number = queries.keep(rows()).unwrap();
-        let (_, running) = queries.fetch(number).unwrap();
-        assert!(queries.fetch(number).is_err());
-        assert_eq!(queries.cancel(number).unwrap(), Cancelled::Running);
+        let number = queries.keep(user("ana"), rows()).unwrap();
+        let (_, running) = queries.fetch(&user("ana"), number).unwrap();
+        assert!(queries.fetch(&user("ana"), number).is_err());
+        assert_eq!(queries.cancel(&user("ana"), number).unwrap(), Cancelled::Running);
         running.cancelled().await;
         drop(running);
-        assert!(queries.cancel(number).is_err());
+        assert!(queries.cancel(&user("ana"), number).is_err());
     }
 
     #[test]
     fn a_result_that_waits_is_cancelled_at_once() {
         let queries = Arc::new(Queries::default());
-        let number = queries.keep(rows()).unwrap();
-        assert_eq!(queries.cancel(number).unwrap(), Cancelled::Before);
-        assert!(queries.fetch(number).is_err());
+        let number = queries.keep(user("ana"), rows()).unwrap();
+        assert_eq!(queries.cancel(&user("ana"), number).unwrap(), Cancelled::Before);
+        assert!(queries.fetch(&user("ana"), number).is_err());
+    }
+
+    #[test]
+    fn a_result_is_its_owner_s() {
+        let queries = Arc::new(Queries::default());
+        let number = queries.keep(user("ana"), rows()).unwrap();
+        assert!(queries.fetch(&user("ben"), number).is_err());
+        assert!(queries.cancel(&user("ben"), number).is_err());
+        assert!(queries.fetch(&user("ana"), number).is_ok());
     }
 }

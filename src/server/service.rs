@@ -25,12 +25,13 @@ use arrow_flight::sql::{
 };
 use arrow_flight::{
     Action, ActionType, CancelFlightInfoRequest, CancelFlightInfoResult, CancelStatus,
-    FlightDescriptor, FlightEndpoint, FlightInfo, IpcMessage, SchemaAsIpc, Ticket,
+    FlightDescriptor, FlightEndpoint, FlightInfo, HandshakeRequest, HandshakeResponse, IpcMessage,
+    SchemaAsIpc, Ticket,
 };
 use futures::TryStreamExt;
 use prost::Message;
 use prost::bytes::Bytes;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 use super::encode::plain_schema;
 use super::jobs::Workers;
@@ -39,6 +40,7 @@ use super::prepared::{Prepared, PreparedStatements};
 use super::queries::{Cancelled, Queries};
 use super::status::status;
 use super::stream::{FlightStream, send, send_batch};
+use super::users::{User, Users};
 use super::{catalog, info, ingest};
 use crate::session::Session;
 
@@ -54,6 +56,8 @@ pub struct Service {
     workers: Workers,
     /// Bytes of the largest message that is sent.
     message_limit: usize,
+    /// None where nobody logs in.
+    users: Option<Arc<Users>>,
     queries: Arc<Queries>,
     prepared: PreparedStatements,
     sql_info: SqlInfoData,
@@ -64,11 +68,17 @@ type Get = Result<Response<FlightStream>, Status>;
 type Info = Result<Response<FlightInfo>, Status>;
 
 impl Service {
-    pub fn new(session: Arc<Session>, workers: Workers, message_limit: usize) -> Result<Self, Status> {
+    pub fn new(
+        session: Arc<Session>,
+        workers: Workers,
+        message_limit: usize,
+        users: Option<Arc<Users>>,
+    ) -> Result<Self, Status> {
         Ok(Self {
             session,
             workers,
             message_limit,
+            users,
             queries: Arc::default(),
             prepared: PreparedStatements::default(),
             sql_info: info::sql_info()?,
@@ -77,10 +87,10 @@ impl Service {
     }
 
     /// Keeps a result, and tells the client where to fetch it.
-    fn offer(&self, rows: Rows, descriptor: FlightDescriptor) -> Info {
+    fn offer(&self, owner: Arc<User>, rows: Rows, descriptor: FlightDescriptor) -> Info {
         let schema = plain_schema(&rows.schema());
         let ticket = TicketStatementQuery {
-            statement_handle: handle(self.queries.keep(rows)?),
+            statement_handle: handle(self.queries.keep(owner, rows)?),
         };
         flight_info(descriptor, &schema, &ticket)
     }
@@ -113,8 +123,8 @@ impl Service {
     }
 
     /// A prepared statement with its values, planned again if it ran before.
-    async fn bound(&self, handle: &Bytes) -> Result<Planned, Status> {
-        let prepared = self.prepared.get(number(handle)?)?;
+    async fn bound(&self, user: &User, handle: &Bytes) -> Result<Planned, Status> {
+        let prepared = self.prepared.get(user, number(handle)?)?;
         let session = Arc::clone(&self.session);
         self.workers
             .run(async move {
@@ -124,9 +134,10 @@ impl Service {
             .await
     }
 
-    async fn planned(&self, sql: String) -> Result<Planned, Status> {
+    async fn planned(&self, user: &User, sql: String) -> Result<Planned, Status> {
         let session = Arc::clone(&self.session);
-        self.workers
+        let planned = self
+            .workers
             .run(async move {
                 let planned = async {
                     let statement = one_statement(&session, &sql)?;
@@ -139,7 +150,9 @@ impl Service {
                 };
                 planned.await.map_err(|error| status(&error))
             })
-            .await
+            .await?;
+        planned.permit(user)?;
+        Ok(planned)
     }
 
     /// Makes a result ready: what changes something is done now, once.
@@ -156,16 +169,17 @@ impl Service {
     /// Keeps the values that a client sends for a prepared statement.
     async fn keep_values(
         &self,
+        user: &User,
         handle: &Bytes,
         stream: PeekableFlightDataStream,
     ) -> Result<(), Status> {
-        let prepared = self.prepared.get(number(handle)?)?;
+        let prepared = self.prepared.get(user, number(handle)?)?;
         let values = self.workers.run(values(stream)).await?;
         prepared.set_values(values);
         Ok(())
     }
 
-    fn cancel(&self, info: &FlightInfo) -> Result<CancelStatus, Status> {
+    fn cancel(&self, user: &User, info: &FlightInfo) -> Result<CancelStatus, Status> {
         let ticket = info.endpoint.first().and_then(|e| e.ticket.as_ref());
         let Some(ticket) = ticket else {
             return Err(Status::invalid_argument("the FlightInfo has no ticket"));
@@ -173,13 +187,21 @@ impl Service {
         let any = Any::decode(&*ticket.ticket).map_err(|_| no_ticket())?;
         match Command::try_from(any).map_err(|_| no_ticket())? {
             Command::TicketStatementQuery(ticket) => {
-                match self.queries.cancel(number(&ticket.statement_handle)?)? {
+                match self.queries.cancel(user, number(&ticket.statement_handle)?)? {
                     Cancelled::Before => Ok(CancelStatus::Cancelled),
                     Cancelled::Running => Ok(CancelStatus::Cancelling),
                 }
             }
             _ => Ok(CancelStatus::NotCancellable),
         }
+    }
+}
+
+/// Who sent a request, as the guard before this service found out.
+fn user<T>(request: &Request<T>) -> Result<Arc<User>, Status> {
+    match request.extensions().get::<Arc<User>>() {
+        Some(user) => Ok(Arc::clone(user)),
+        None => Err(Status::unauthenticated("nobody has logged in")),
     }
 }
 
@@ -264,15 +286,41 @@ fn transactions() -> Status {
 impl FlightSqlService for Service {
     type FlightService = Service;
 
+    /// Answers a login, which the guard has verified, with a token for the requests to come.
+    async fn do_handshake(
+        &self,
+        request: Request<Streaming<HandshakeRequest>>,
+    ) -> Result<Response<<Self as FlightService>::HandshakeStream>, Status> {
+        let Some(users) = &self.users else {
+            return Err(Status::failed_precondition(
+                "this server has no users; connect without a password",
+            ));
+        };
+        let token = users.token(&user(&request)?);
+        let answer = HandshakeResponse {
+            protocol_version: 0,
+            payload: token.clone().into(),
+        };
+        let answer: <Self as FlightService>::HandshakeStream =
+            Box::pin(futures::stream::iter([Ok(answer)]));
+        let mut response = Response::new(answer);
+        match format!("Bearer {token}").parse() {
+            Ok(header) => response.metadata_mut().insert("authorization", header),
+            Err(_) => return Err(Status::internal("the token is no header")),
+        };
+        Ok(response)
+    }
+
     async fn get_flight_info_statement(
         &self,
         query: CommandStatementQuery,
         request: Request<FlightDescriptor>,
     ) -> Info {
+        let user = user(&request)?;
         no_transactions(query.transaction_id.as_ref())?;
-        let planned = self.planned(query.query).await?;
+        let planned = self.planned(&user, query.query).await?;
         let rows = self.ready(planned).await?;
-        self.offer(rows, request.into_inner())
+        self.offer(user, rows, request.into_inner())
     }
 
     async fn get_flight_info_prepared_statement(
@@ -280,13 +328,19 @@ impl FlightSqlService for Service {
         query: CommandPreparedStatementQuery,
         request: Request<FlightDescriptor>,
     ) -> Info {
-        let planned = self.bound(&query.prepared_statement_handle).await?;
+        let user = user(&request)?;
+        let planned = self.bound(&user, &query.prepared_statement_handle).await?;
         let rows = self.ready(planned).await?;
-        self.offer(rows, request.into_inner())
+        self.offer(user, rows, request.into_inner())
     }
 
-    async fn do_get_statement(&self, ticket: TicketStatementQuery, _: Request<Ticket>) -> Get {
-        let (rows, running) = self.queries.fetch(number(&ticket.statement_handle)?)?;
+    async fn do_get_statement(
+        &self,
+        ticket: TicketStatementQuery,
+        request: Request<Ticket>,
+    ) -> Get {
+        let number = number(&ticket.statement_handle)?;
+        let (rows, running) = self.queries.fetch(user(&request)?.as_ref(), number)?;
         let stream = send(&self.workers, rows, running, self.message_limit);
         Ok(Response::new(stream))
     }
@@ -294,10 +348,10 @@ impl FlightSqlService for Service {
     async fn do_put_statement_update(
         &self,
         command: CommandStatementUpdate,
-        _: Request<PeekableFlightDataStream>,
+        request: Request<PeekableFlightDataStream>,
     ) -> Result<i64, Status> {
         no_transactions(command.transaction_id.as_ref())?;
-        let planned = self.planned(command.query).await?;
+        let planned = self.planned(user(&request)?.as_ref(), command.query).await?;
         self.update(planned).await
     }
 
@@ -306,8 +360,10 @@ impl FlightSqlService for Service {
         query: CommandPreparedStatementQuery,
         request: Request<PeekableFlightDataStream>,
     ) -> Result<DoPutPreparedStatementResult, Status> {
+        let user = user(&request)?;
         let handle = query.prepared_statement_handle;
-        self.keep_values(&handle, request.into_inner()).await?;
+        self.keep_values(&user, &handle, request.into_inner())
+            .await?;
         Ok(DoPutPreparedStatementResult {
             prepared_statement_handle: Some(handle),
         })
@@ -318,15 +374,16 @@ impl FlightSqlService for Service {
         query: CommandPreparedStatementUpdate,
         request: Request<PeekableFlightDataStream>,
     ) -> Result<i64, Status> {
+        let user = user(&request)?;
         let handle = query.prepared_statement_handle;
         let mut stream = request.into_inner();
         // The values may come with the command, or have come before it.
         let first = stream.peek().await;
         let with_values = matches!(first, Some(Ok(first)) if !first.data_header.is_empty());
         if with_values {
-            self.keep_values(&handle, stream).await?;
+            self.keep_values(&user, &handle, stream).await?;
         }
-        let planned = self.bound(&handle).await?;
+        let planned = self.bound(&user, &handle).await?;
         self.update(planned).await
     }
 
@@ -335,6 +392,7 @@ impl FlightSqlService for Service {
         command: CommandStatementIngest,
         request: Request<PeekableFlightDataStream>,
     ) -> Result<i64, Status> {
+        user(&request)?.may_write()?;
         let session = Arc::clone(&self.session);
         let messages = request.into_inner();
         let rows = self
@@ -347,18 +405,17 @@ impl FlightSqlService for Service {
     async fn do_action_create_prepared_statement(
         &self,
         query: ActionCreatePreparedStatementRequest,
-        _: Request<Action>,
+        request: Request<Action>,
     ) -> Result<ActionCreatePreparedStatementResult, Status> {
+        let owner = user(&request)?;
         no_transactions(query.transaction_id.as_ref())?;
         let session = Arc::clone(&self.session);
         let prepared = self
             .workers
             .run(async move {
-                let prepared = async {
-                    let statement = one_statement(&session, &query.query)?;
-                    Prepared::new(&session, statement).await
-                };
-                prepared.await.map_err(|error| status(&error))
+                let statement = one_statement(&session, &query.query);
+                let statement = statement.map_err(|error| status(&error))?;
+                Prepared::new(&session, owner, statement).await
             })
             .await?;
         let dataset_schema = match &prepared.columns {
@@ -376,9 +433,10 @@ impl FlightSqlService for Service {
     async fn do_action_close_prepared_statement(
         &self,
         query: ActionClosePreparedStatementRequest,
-        _: Request<Action>,
+        request: Request<Action>,
     ) -> Result<(), Status> {
-        self.prepared.close(number(&query.prepared_statement_handle)?);
+        let number = number(&query.prepared_statement_handle)?;
+        self.prepared.close(user(&request)?.as_ref(), number);
         Ok(())
     }
 
@@ -417,12 +475,12 @@ impl FlightSqlService for Service {
     async fn do_action_cancel_query(
         &self,
         query: ActionCancelQueryRequest,
-        _: Request<Action>,
+        request: Request<Action>,
     ) -> Result<ActionCancelQueryResult, Status> {
         let info = FlightInfo::decode(&*query.info)
             .map_err(|_| Status::invalid_argument("the FlightInfo cannot be read"))?;
         // The two enumerations have the same numbers.
-        let result = self.cancel(&info)? as i32;
+        let result = self.cancel(user(&request)?.as_ref(), &info)? as i32;
         Ok(ActionCancelQueryResult { result })
     }
 
@@ -430,13 +488,14 @@ impl FlightSqlService for Service {
         &self,
         request: Request<Action>,
     ) -> Result<Response<<Self as FlightService>::DoActionStream>, Status> {
+        let user = user(&request)?;
         let action = request.into_inner();
         if action.r#type != CANCEL_FLIGHT_INFO {
             return Err(Status::unimplemented(format!("there is no action {}", action.r#type)));
         }
         let request = CancelFlightInfoRequest::decode(&*action.body)
             .map_err(|_| Status::invalid_argument("the CancelFlightInfoRequest cannot be read"))?;
-        let status = self.cancel(&request.info.unwrap_or_default())? as i32;
+        let status = self.cancel(&user, &request.info.unwrap_or_default())? as i32;
         let body = CancelFlightInfoResult { status }.encode_to_vec().into();
         let result = futures::stream::iter([Ok(arrow_flight::Result { body })]);
         Ok(Response::new(Box::pin(result)))

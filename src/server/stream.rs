@@ -102,7 +102,15 @@ mod tests {
     use tonic::Code;
 
     use super::super::queries::Queries;
+    use super::super::users::{Role, User};
     use super::*;
+
+    fn ana() -> Arc<User> {
+        Arc::new(User {
+            name: "ana".to_string(),
+            role: Role::ReadOnly,
+        })
+    }
 
     fn batch() -> RecordBatch {
         let numbers: ArrayRef = Arc::new(Int64Array::from(vec![1]));
@@ -122,8 +130,8 @@ mod tests {
             Ok(batch())
         });
         let rows = RecordBatchStreamAdapter::new(batch().schema(), batches);
-        let number = queries.keep(Rows::Stream(Box::pin(rows))).unwrap();
-        let (rows, running) = queries.fetch(number).unwrap();
+        let number = queries.keep(ana(), Rows::Stream(Box::pin(rows))).unwrap();
+        let (rows, running) = queries.fetch(&ana(), number).unwrap();
         let workers = Workers {
             threads: tokio::runtime::Handle::current(),
             time_limit,
@@ -153,7 +161,7 @@ mod tests {
         assert!(held <= 10 + READY + 1, "{held}");
         // One that goes away ends it.
         drop(stream);
-        while queries.cancel(number).is_ok() {
+        while queries.cancel(&ana(), number).is_ok() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         assert!(made.load(Ordering::SeqCst) <= held + 1);
@@ -163,7 +171,7 @@ mod tests {
     async fn a_result_that_is_cut_short_ends_in_an_error() {
         let queries = Arc::new(Queries::default());
         let (_, number, stream) = endless(&queries, None, usize::MAX);
-        queries.cancel(number).unwrap();
+        queries.cancel(&ana(), number).unwrap();
         assert_eq!(error_at_the_end(stream).await, Code::Cancelled);
         let limit = Some(Duration::from_millis(50));
         let (_, _, stream) = endless(&queries, limit, usize::MAX);

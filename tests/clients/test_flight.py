@@ -1,5 +1,6 @@
 """The server, asked as notebooks ask: ADBC, pandas, Polars and DuckDB."""
 
+import contextlib
 import subprocess
 
 import adbc_driver_flightsql.dbapi as flight
@@ -11,22 +12,27 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from conftest import ROOT, SMALL, VOXQL
+from conftest import ROOT, SMALL, VOXQL, voxql
 from test_parquet import check_small
+
+
+@contextlib.contextmanager
+def served(db, *options):
+    """The address of a server."""
+    server = subprocess.Popen(
+        [ROOT / VOXQL, "serve", "--db", db, "--listen", "127.0.0.1:0", *options], stdout=subprocess.PIPE, text=True
+    )
+    line = server.stdout.readline()
+    assert line.startswith("listening on grpc"), line
+    yield line.split()[-1]
+    server.terminate()
+    assert server.wait(20) == 0
 
 
 @pytest.fixture(scope="module")
 def uri(tmp_path_factory):
-    """The address of a server with a database of its own."""
-    db = tmp_path_factory.mktemp("served") / "study"
-    server = subprocess.Popen(
-        [ROOT / VOXQL, "serve", "--db", db, "--listen", "127.0.0.1:0"], stdout=subprocess.PIPE, text=True
-    )
-    line = server.stdout.readline()
-    assert line.startswith("listening on grpc://"), line
-    yield line.split()[-1]
-    server.terminate()
-    assert server.wait(20) == 0
+    with served(tmp_path_factory.mktemp("served") / "study") as uri:
+        yield uri
 
 
 @pytest.fixture
@@ -199,3 +205,31 @@ def test_the_page_about_the_server(uri):
     exec(compile(code, "docs/server.md", "exec"), names)
     names["cursor"].close()
     names["connection"].close()
+
+
+def test_users_over_tls(tmp_path):
+    users = tmp_path / "users"
+    voxql("certificate", "--dir", tmp_path, "--host", "127.0.0.1")
+    added = subprocess.run(
+        [ROOT / VOXQL, "user", "add", "ana", "--role", "read-only", "--users", users], input="correct horse\n", text=True
+    )
+    assert added.returncode == 0
+    token = voxql("user", "add", "lab", "--role", "read-write", "--token", "--users", users).strip()
+    trusted = {"adbc.flight.sql.client_option.tls_root_certs": (tmp_path / "cert.pem").read_text()}
+    tls = ["--tls-cert", tmp_path / "cert.pem", "--tls-key", tmp_path / "key.pem"]
+    with served(tmp_path / "study", "--users", users, *tls) as uri:
+        assert uri.startswith("grpc+tls://")
+        header = {"adbc.flight.sql.authorization_header": f"Bearer {token}"}
+        with flight.connect(uri, db_kwargs=trusted | header, autocommit=True) as lab, lab.cursor() as cursor:
+            cursor.adbc_ingest("t", pa.table({"n": [1, 2]}), mode="create")
+        login = {"username": "ana", "password": "correct horse"}
+        with flight.connect(uri, db_kwargs=trusted | login, autocommit=True) as ana, ana.cursor() as cursor:
+            cursor.execute("SELECT sum(n) FROM t")
+            assert cursor.fetchone() == (3,)
+            with pytest.raises(adbc_driver_manager.Error, match="ana may only read"):
+                cursor.execute("DROP TABLE t")
+        for wrong in [{}, login | {"password": "wrong"}, {"adbc.flight.sql.authorization_header": "Bearer lab.guess"}]:
+            with pytest.raises(adbc_driver_manager.Error, match="log in|wrong|UNAUTHENTICATED|Unauthenticated"):
+                with flight.connect(uri, db_kwargs=trusted | wrong, autocommit=True) as other, other.cursor() as cursor:
+                    cursor.execute("SELECT 1")
+                    cursor.fetchone()

@@ -24,8 +24,9 @@ use arrow_flight::{
 use futures::{StreamExt, TryStreamExt};
 use prost::Message;
 use tonic::Code;
-use tonic::transport::{Channel, Endpoint};
-use voxql::server::{Options, Server};
+use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
+use voxql::server::users::{self, Entry, Role, Secret, User};
+use voxql::server::{Options, Server, Tls};
 use voxql::session::{Session, Settings};
 
 type Client = FlightSqlServiceClient<Channel>;
@@ -34,6 +35,9 @@ const OPTIONS: Options = Options {
     listen: SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0),
     query_timeout: None,
     message_limit: 16 << 20,
+    users: None,
+    tls: None,
+    allow_insecure_remote: false,
 };
 
 /// A server of this process, with a database of its own.
@@ -486,15 +490,184 @@ async fn many_clients_at_once() {
     until_idle(&session).await;
 }
 
-#[tokio::test]
-async fn only_this_machine_is_served() {
+async fn not_bound(options: &Options) -> String {
     let session = Arc::new(Session::open(Settings::default()).await.unwrap());
+    let threads = tokio::runtime::Handle::current();
+    let server = Server::bind(session, options, threads).await;
+    server.err().unwrap().to_string()
+}
+
+#[tokio::test]
+async fn other_machines_are_not_served_by_accident() {
+    let folder = tempfile::tempdir().unwrap();
+    let users = folder.path().join("users");
+    users::write(&users, &[entry("ana", Role::ReadWrite, "correct horse")]).unwrap();
+    let tls = certificate(folder.path());
     for listen in ["0.0.0.0:0", "[::]:0", "192.0.2.1:31337"] {
-        let options = Options { listen: listen.parse().unwrap(), ..OPTIONS };
-        let threads = tokio::runtime::Handle::current();
-        let error = Server::bind(Arc::clone(&session), &options, threads).await.err().unwrap().to_string();
-        assert!(error.contains("only addresses of this machine"), "{error}");
+        let listen = listen.parse().unwrap();
+        for (users, tls) in [
+            (None, None),
+            (Some(users.clone()), None),
+            (None, Some(tls.clone())),
+        ] {
+            let options = Options { listen, users, tls, ..OPTIONS };
+            let error = not_bound(&options).await;
+            assert!(error.contains("other machines reach"), "{error}");
+        }
     }
+    let listen = "0.0.0.0:0".parse().unwrap();
+    for options in [
+        Options { listen, users: Some(users.clone()), tls: Some(tls), ..OPTIONS },
+        Options { listen, allow_insecure_remote: true, ..OPTIONS },
+    ] {
+        let session = Arc::new(Session::open(Settings::default()).await.unwrap());
+        let threads = tokio::runtime::Handle::current();
+        assert!(Server::bind(session, &options, threads).await.is_ok());
+    }
+    let empty = folder.path().join("empty");
+    std::fs::write(&empty, "# nobody\n").unwrap();
+    let error = not_bound(&Options { users: Some(empty), ..OPTIONS }).await;
+    assert!(error.contains("no users"), "{error}");
+}
+
+fn entry(name: &str, role: Role, password: &str) -> Entry {
+    let user = User { name: name.to_string(), role };
+    Entry::new(user, Secret::Password, password).unwrap()
+}
+
+/// A certificate that the program made.
+fn certificate(folder: &Path) -> Tls {
+    let made = Command::new(env!("CARGO_BIN_EXE_voxql"))
+        .args(["certificate", "--host", "localhost", "--host", "127.0.0.1", "--dir"])
+        .arg(folder)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    Tls {
+        certificate: folder.join("cert.pem"),
+        key: folder.join("key.pem"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn users_log_in_and_may_what_their_role_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("users");
+    let entries = [
+        entry("ana", Role::ReadWrite, "correct horse"),
+        entry("ben", Role::ReadOnly, "battery staple"),
+    ];
+    users::write(&file, &entries).unwrap();
+    let options = Options { users: Some(file), ..OPTIONS };
+    let (_, address) = serve(&options).await;
+    let mut nobody = connect(address).await;
+    assert_eq!(refusal(&mut nobody, "SELECT 1").await.0, Code::Unauthenticated);
+    assert!(ingest(&mut nobody, create("t"), vec![rows([1])]).await.is_err());
+    assert!(nobody.handshake("ana", "wrong").await.is_err());
+    nobody.set_token("made up".to_string());
+    assert_eq!(refusal(&mut nobody, "SELECT 1").await.0, Code::Unauthenticated);
+
+    let mut ana = connect(address).await;
+    ana.handshake("ana", "correct horse").await.unwrap();
+    ana.execute_update("CREATE TABLE t AS SELECT 1 AS n".to_string(), None).await.unwrap();
+    let mut ben = connect(address).await;
+    ben.handshake("ben", "battery staple").await.unwrap();
+    assert_eq!(number(&mut ben, "SELECT n FROM t").await, 1);
+    assert_eq!(ask(&mut ben, "SHOW MODELS").await.unwrap().num_rows(), 0);
+    let target = folder.path().join("out.parquet");
+    let copy = format!("COPY t TO '{}' STORED AS PARQUET", target.display());
+    for sql in [
+        "CREATE TABLE u AS SELECT 1",
+        "CREATE VIEW v AS SELECT 1",
+        "INSERT INTO t VALUES (2)",
+        "EXPLAIN ANALYZE INSERT INTO t VALUES (2)",
+        "DROP TABLE t",
+        "DROP MODEL IF EXISTS m",
+        copy.as_str(),
+    ] {
+        let (code, text) = refusal(&mut ben, sql).await;
+        assert_eq!(code, Code::PermissionDenied, "{sql}: {text}");
+        assert!(text.contains("ben may only read"), "{text}");
+        let update = ben.execute_update(sql.to_string(), None).await.unwrap_err();
+        assert_eq!(refused(update).0, Code::PermissionDenied, "{sql}");
+        let prepared = ben.prepare(sql.to_string(), None).await.unwrap_err();
+        assert_eq!(refused(prepared).0, Code::PermissionDenied, "{sql}");
+    }
+    let denied = ingest(&mut ben, append("t"), vec![rows([1])]).await.unwrap_err();
+    assert_eq!(refused(denied).0, Code::PermissionDenied);
+    assert!(!target.exists());
+    assert_eq!(number(&mut ana, "SELECT count(*) FROM t").await, 1);
+    // A result is for the one who asked.
+    let info = ana.execute("SELECT n FROM t".to_string(), None).await.unwrap();
+    let stolen = ben.do_get(ticket(&info)).await.err().unwrap();
+    assert_eq!(refused(stolen).0, Code::NotFound);
+    assert_eq!(fetch(&mut ana, info).await.unwrap().num_rows(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_said_over_tls() {
+    let folder = tempfile::tempdir().unwrap();
+    let tls = certificate(folder.path());
+    let root = std::fs::read(&tls.certificate).unwrap();
+    let options = Options { tls: Some(tls.clone()), ..OPTIONS };
+    let (_, address) = serve(&options).await;
+    let endpoint = Endpoint::from_shared(format!("https://localhost:{}", address.port())).unwrap();
+    let config = ClientTlsConfig::new().ca_certificate(tonic::transport::Certificate::from_pem(root));
+    let channel = endpoint.clone().tls_config(config).unwrap().connect().await.unwrap();
+    let mut client = FlightSqlServiceClient::new(channel);
+    assert_eq!(number(&mut client, "SELECT 7").await, 7);
+    // Whoever does not trust the certificate, or does not encrypt, is not served.
+    let untrusting = endpoint.tls_config(ClientTlsConfig::new()).unwrap();
+    assert!(untrusting.connect().await.is_err());
+    let plain = Endpoint::from_shared(format!("http://{address}")).unwrap();
+    if let Ok(channel) = plain.connect().await {
+        assert!(ask(&mut FlightSqlServiceClient::new(channel), "SELECT 7").await.is_err());
+    }
+    // A key that is none.
+    let options = Options { tls: Some(Tls { key: tls.certificate.clone(), ..tls }), ..OPTIONS };
+    let session = Arc::new(Session::open(Settings::default()).await.unwrap());
+    let threads = tokio::runtime::Handle::current();
+    let server = Server::bind(session, &options, threads).await.unwrap();
+    let error = server.run(pending()).await.unwrap_err().to_string();
+    assert!(error.contains("--tls-key"), "{error}");
+}
+
+#[test]
+fn users_are_added_listed_and_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("users");
+    let run = |arguments: &[&str], stdin: &str| {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_voxql"))
+            .arg("user")
+            .args(arguments)
+            .arg("--users")
+            .arg(&file)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), stdin.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.success(), text(output.stdout), text(output.stderr))
+    };
+    let ana = ["add", "ana", "--role", "read-write"];
+    assert!(run(&ana, "correct horse\n").0);
+    let (added, _, error) = run(&ana, "correct horse\n");
+    assert!(!added && error.contains("already"), "{error}");
+    let (added, _, error) = run(&["add", "ben", "--role", "read-only"], "short\n");
+    assert!(!added && error.contains("8 characters"), "{error}");
+    let (added, _, error) = run(&["add", "a b", "--role", "read-only"], "correct horse\n");
+    assert!(!added && error.contains("no name"), "{error}");
+    let (added, token, _) = run(&["add", "bot", "--role", "read-only", "--token"], "");
+    assert!(added && token.starts_with("bot.") && token.trim().len() == 4 + 64, "{token}");
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(!text.contains("horse") && !text.contains(token.trim()), "{text}");
+    assert_eq!(run(&["list"], "").1, "ana read-write\nbot read-only\n");
+    assert!(run(&["remove", "ana"], "").0);
+    assert!(!run(&["remove", "ana"], "").0);
+    assert_eq!(run(&["list"], "").1, "bot read-only\n");
 }
 
 /// The program itself, and the address that it prints.
