@@ -40,6 +40,10 @@ pub struct Serve {
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "1h")]
     query_timeout: Duration,
 
+    /// Statements that run at once; the others wait for their turn
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), default_value_t = 16)]
+    max_queries: u16,
+
     /// The largest message, which is the largest row; clients must be told of more than 16MiB
     #[arg(long, value_name = "SIZE", value_parser = bytes, default_value = "16MiB")]
     max_message_size: usize,
@@ -80,11 +84,14 @@ pub fn run(serve: &Serve) -> Result<(), Stop> {
     let options = Options {
         listen: serve.listen,
         query_timeout: Some(serve.query_timeout),
+        max_queries: usize::from(serve.max_queries),
         message_limit: serve.max_message_size,
         users: serve.users.clone(),
-        tls: serve.tls_cert.clone().zip(serve.tls_key.clone()).map(
-            |(certificate, key)| Tls { certificate, key },
-        ),
+        tls: serve
+            .tls_cert
+            .clone()
+            .zip(serve.tls_key.clone())
+            .map(|(certificate, key)| Tls { certificate, key }),
         allow_insecure_remote: serve.allow_insecure_remote,
     };
     let served = front.block_on(async {

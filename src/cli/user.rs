@@ -151,7 +151,11 @@ pub fn certificate(certificate: &Certificate) -> Result<()> {
         Err(error) => return exec_err!("{}: {error}", host.join(", ")),
     };
     write_new(&dir.join("cert.pem"), &made.cert.pem(), 0o644)?;
-    write_new(&dir.join("key.pem"), &made.signing_key.serialize_pem(), 0o600)?;
+    write_new(
+        &dir.join("key.pem"),
+        &made.signing_key.serialize_pem(),
+        0o600,
+    )?;
     writeln!(
         std::io::stdout(),
         "wrote {0}/cert.pem, which clients must trust, and {0}/key.pem, which stays here",
@@ -167,7 +171,10 @@ fn write_new(path: &Path, text: &str, mode: u32) -> Result<()> {
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
     #[cfg(not(unix))]
     let _ = mode;
-    match options.open(path).and_then(|mut file| file.write_all(text.as_bytes())) {
+    match options
+        .open(path)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+    {
         Ok(()) => Ok(()),
         Err(error) => exec_err!("{}: {error}", path.display()),
     }

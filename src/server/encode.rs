@@ -131,10 +131,12 @@ impl Encoder {
         let fields = self.schema.fields().iter();
         let columns = fields
             .zip(batch.columns())
-            .map(|(field, column)| match column.data_type() == field.data_type() {
-                true => Ok(Arc::clone(column)),
-                false => cast(column, field.data_type()),
-            })
+            .map(
+                |(field, column)| match column.data_type() == field.data_type() {
+                    true => Ok(Arc::clone(column)),
+                    false => cast(column, field.data_type()),
+                },
+            )
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| not_sent(&error))?;
         let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
@@ -142,7 +144,12 @@ impl Encoder {
             .map_err(|error| not_sent(&error))?;
         let (_, data) = self
             .generator
-            .encode(&batch, &mut self.dictionaries, &self.options, &mut self.context)
+            .encode(
+                &batch,
+                &mut self.dictionaries,
+                &self.options,
+                &mut self.context,
+            )
             .map_err(|error| not_sent(&error))?;
         Ok(data.into())
     }
@@ -268,7 +275,12 @@ mod tests {
         .unwrap();
         let sent = decoded(messages(batch.clone(), 1 << 20).unwrap()).await;
         assert_eq!(sent.schema(), plain_schema(&batch.schema()));
-        let types: Vec<_> = sent.schema().fields().iter().map(|f| f.data_type().clone()).collect();
+        let types: Vec<_> = sent
+            .schema()
+            .fields()
+            .iter()
+            .map(|f| f.data_type().clone())
+            .collect();
         assert_eq!(types, [DataType::Utf8, DataType::Utf8, DataType::Int32]);
         assert_eq!(sent.column(1).as_string::<i32>().value(1), "sea");
     }

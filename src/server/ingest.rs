@@ -10,7 +10,9 @@ use arrow_flight::error::FlightError;
 use arrow_flight::sql::{CommandStatementIngest, TableExistsOption, TableNotExistOption};
 use datafusion::catalog::TableProvider;
 use datafusion::catalog::streaming::StreamingTable;
-use datafusion::common::{Column, Constraints, DataFusionError, Result, ScalarValue, TableReference, exec_err, plan_err};
+use datafusion::common::{
+    Column, Constraints, DataFusionError, Result, ScalarValue, TableReference, exec_err, plan_err,
+};
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::memory_pool::MemoryConsumer;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -50,8 +52,9 @@ pub async fn ingest(
         None if options.if_not_exist == TableNotExistOption::Create as i32 => {
             match create(session, table, &rows, false).await {
                 // Another client was faster.
-                Err(_) if options.if_exists == TableExistsOption::Append as i32
-                    && session.database().exists(ObjectKind::Table, table) =>
+                Err(_)
+                    if options.if_exists == TableExistsOption::Append as i32
+                        && session.database().exists(ObjectKind::Table, table) =>
                 {
                     append(session, table, &rows).await
                 }
@@ -99,7 +102,9 @@ fn refuse_the_unsupported(command: &CommandStatementIngest) -> Result<(), Status
         )));
     }
     if let Some(option) = command.options.keys().next() {
-        return Err(Status::invalid_argument(format!("there is no option {option} of ingest")));
+        return Err(Status::invalid_argument(format!(
+            "there is no option {option} of ingest"
+        )));
     }
     if command.table.is_empty() {
         return Err(Status::invalid_argument("the name of the table is missing"));
@@ -113,7 +118,9 @@ async fn rows_of(
     messages: impl Stream<Item = Result<arrow_flight::FlightData, Status>> + Send + 'static,
 ) -> Result<LogicalPlan> {
     // The schema comes first, and with it the stream knows the columns.
-    let mut batches = FlightRecordBatchStream::new_from_flight_data(messages.map_err(|status| FlightError::from(status)));
+    let mut batches = FlightRecordBatchStream::new_from_flight_data(
+        messages.map_err(|status| FlightError::from(status)),
+    );
     let first = batches.next().await.transpose().map_err(not_read)?;
     let Some(schema) = batches.schema().cloned() else {
         return exec_err!("the client sent no columns");
@@ -142,10 +149,17 @@ fn not_read(error: FlightError) -> DataFusionError {
         FlightError::Tonic(status) => status.message().to_string(),
         other => other.to_string(),
     };
-    DataFusionError::Execution(format!("the rows that the client sent cannot be read: {text}"))
+    DataFusionError::Execution(format!(
+        "the rows that the client sent cannot be read: {text}"
+    ))
 }
 
-async fn create(session: &Session, table: &str, rows: &LogicalPlan, or_replace: bool) -> Result<u64> {
+async fn create(
+    session: &Session,
+    table: &str,
+    rows: &LogicalPlan,
+    or_replace: bool,
+) -> Result<u64> {
     if rows.schema().fields().is_empty() {
         return plan_err!("table {table}: a table has at least one column");
     }
@@ -159,15 +173,25 @@ async fn create(session: &Session, table: &str, rows: &LogicalPlan, or_replace: 
         temporary: false,
     };
     let plan = LogicalPlan::Ddl(DdlStatement::CreateMemoryTable(create));
-    Ok(session.execute_plan(plan, "").await?.written.unwrap_or_default())
+    Ok(session
+        .execute_plan(plan, "")
+        .await?
+        .written
+        .unwrap_or_default())
 }
 
 async fn append(session: &Session, table: &str, rows: &LogicalPlan) -> Result<u64> {
     let name = TableReference::bare(table);
     let target = session.context().table_provider(name.clone()).await?;
     let input = as_columns_of(table, &target.schema(), rows)?;
-    let plan = LogicalPlanBuilder::insert_into(input, name, provider_as_source(target), InsertOp::Append)?.build()?;
-    Ok(session.execute_plan(plan, "").await?.written.unwrap_or_default())
+    let plan =
+        LogicalPlanBuilder::insert_into(input, name, provider_as_source(target), InsertOp::Append)?
+            .build()?;
+    Ok(session
+        .execute_plan(plan, "")
+        .await?
+        .written
+        .unwrap_or_default())
 }
 
 /// The rows in the table's columns, by name; a column that was not sent is NULL.
@@ -217,9 +241,14 @@ impl PartitionStream for Sent {
         match self.stream.lock().take() {
             Some(stream) => stream,
             None => {
-                let again = DataFusionError::Execution("rows that a client sends are read once".to_string());
+                let again = DataFusionError::Execution(
+                    "rows that a client sends are read once".to_string(),
+                );
                 let stream = futures::stream::iter([Err(again)]);
-                Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), stream))
+                Box::pin(RecordBatchStreamAdapter::new(
+                    Arc::clone(&self.schema),
+                    stream,
+                ))
             }
         }
     }

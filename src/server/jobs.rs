@@ -1,21 +1,41 @@
 //! Work on the query threads, for as long as a client waits for it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::task::{JoinError, JoinHandle};
 use tonic::Status;
 
+use super::turns::Turns;
+use super::users::User;
+
 /// The threads that queries run on, apart from those that talk to clients: a kernel that keeps
 /// all of them busy stops neither cancellation nor the answers to others.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Workers {
     pub threads: Handle,
     /// The longest that one statement may take, from its arrival to its last row.
     pub time_limit: Option<Duration>,
+    pub turns: Arc<Turns>,
 }
 
 impl Workers {
+    /// [`Workers::run`], when it is the user's turn.
+    pub async fn run_in_turn<T: Send + 'static>(
+        &self,
+        user: &User,
+        work: impl Future<Output = Result<T, Status>> + Send + 'static,
+    ) -> Result<T, Status> {
+        let turns = Arc::clone(&self.turns);
+        let name = user.name.clone();
+        self.run(async move {
+            let _turn = turns.take(&name).await;
+            work.await
+        })
+        .await
+    }
+
     /// Runs `work` to its end, up to the limit of time. It stops at its next await when the
     /// caller goes away.
     pub async fn run<T: Send + 'static>(

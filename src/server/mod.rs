@@ -3,7 +3,8 @@
 //! [`service`] takes Flight SQL's commands. A text becomes a plan in [`planned`]; a query waits in
 //! [`queries`] until its client fetches it, and [`stream`] sends its rows in messages that
 //! [`encode`] makes. [`ingest`] takes a client's rows. All clients share one session, and with it
-//! one pool of memory; queries run on threads of their own ([`jobs`]). Before all of it [`guard`] asks
+//! one pool of memory; queries run on threads of their own ([`jobs`]),
+//! as many at once as [`turns`] lets. Before all of it [`guard`] asks
 //! [`users`] who sends a request.
 
 mod catalog;
@@ -19,6 +20,7 @@ mod queries;
 mod service;
 mod status;
 mod stream;
+mod turns;
 pub mod users;
 
 use std::error::Error;
@@ -38,6 +40,7 @@ use crate::session::Session;
 use guard::Guard;
 use jobs::Workers;
 use service::Service;
+use turns::Turns;
 use users::Users;
 
 /// Bytes of the largest message that is taken: ADBC ingests a table in batches as large as the
@@ -57,6 +60,9 @@ pub struct Options {
     pub listen: SocketAddr,
     /// The longest that one statement may take, from its arrival to its last row.
     pub query_timeout: Option<Duration>,
+    /// Statements that run at once; the others wait for their turn. A query runs until its last row
+    /// is fetched. Of several users each has at most three quarters.
+    pub max_queries: usize,
     /// Bytes of the largest message that is sent. ADBC's drivers take 16 MiB unless they are told
     /// otherwise.
     pub message_limit: usize,
@@ -123,9 +129,15 @@ impl Server {
             Ok(listener) => listener,
             Err(error) => return exec_err!("--listen {listen}: {error}"),
         };
+        let most = options.max_queries;
+        let most_of_one = match users {
+            Some(_) => most * 3 / 4,
+            None => most,
+        };
         let workers = Workers {
             threads,
             time_limit: options.query_timeout,
+            turns: Turns::new(most, most_of_one),
         };
         let service = Service::new(session, workers, options.message_limit, users.clone())
             .map_err(|error| DataFusionError::External(Box::new(error)))?;

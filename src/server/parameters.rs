@@ -75,7 +75,9 @@ pub fn schema(plan: &LogicalPlan) -> Result<Schema> {
         let data_type = type_of(&format!("${name}"));
         Field::new(name, data_type, true)
     };
-    Ok(Schema::new(names.into_iter().map(field).collect::<Vec<_>>()))
+    Ok(Schema::new(
+        names.into_iter().map(field).collect::<Vec<_>>(),
+    ))
 }
 
 /// Puts values into a plan. Several rows of values are for `INSERT … VALUES`, which becomes one
@@ -102,7 +104,10 @@ pub fn bind(plan: LogicalPlan, parameters: &Schema, rows: &RecordBatch) -> Resul
                 );
             }
             let bound = (0..several)
-                .map(|row| plan.clone().with_param_values(values(parameters, rows, row)?))
+                .map(|row| {
+                    plan.clone()
+                        .with_param_values(values(parameters, rows, row)?)
+                })
                 .collect::<Result<Vec<_>>>()?;
             one_insert(bound)
         }
@@ -186,7 +191,10 @@ fn one_insert(plans: Vec<LogicalPlan>) -> Result<LogicalPlan> {
 pub fn none_left(parameters: &Schema) -> Result<()> {
     match parameters.fields().first() {
         None => Ok(()),
-        Some(first) => plan_err!("the statement has the parameter ${}: give it a value", first.name()),
+        Some(first) => plan_err!(
+            "the statement has the parameter ${}: give it a value",
+            first.name()
+        ),
     }
 }
 
@@ -201,7 +209,8 @@ mod tests {
     use crate::statements::Kind;
 
     async fn plan(context: &SessionContext, sql: &str) -> Result<LogicalPlan> {
-        let Kind::Engine(mut statement) = crate::statements::parse::parse(sql)?.remove(0).kind else {
+        let Kind::Engine(mut statement) = crate::statements::parse::parse(sql)?.remove(0).kind
+        else {
             panic!("{sql}");
         };
         number(&mut statement)?;
@@ -225,9 +234,18 @@ mod tests {
         let in_order = row([("0", Arc::clone(&numbers)), ("1", Arc::clone(&words))]);
         let by_name = row([("word", words), ("n", numbers)]);
         for (sql, values) in [
-            ("SELECT CAST(? AS BIGINT) AS n, CAST(? AS VARCHAR) AS word", &in_order),
-            ("SELECT CAST($1 AS BIGINT) AS n, CAST($2 AS VARCHAR) AS word", &in_order),
-            ("SELECT CAST($n AS BIGINT) AS n, CAST($word AS VARCHAR) AS word", &by_name),
+            (
+                "SELECT CAST(? AS BIGINT) AS n, CAST(? AS VARCHAR) AS word",
+                &in_order,
+            ),
+            (
+                "SELECT CAST($1 AS BIGINT) AS n, CAST($2 AS VARCHAR) AS word",
+                &in_order,
+            ),
+            (
+                "SELECT CAST($n AS BIGINT) AS n, CAST($word AS VARCHAR) AS word",
+                &by_name,
+            ),
         ] {
             let plan = plan(&context, sql).await.unwrap();
             let parameters = schema(&plan).unwrap();
@@ -244,19 +262,21 @@ mod tests {
     async fn wrong_values_are_refused() {
         let context = SessionContext::new();
         assert!(plan(&context, "SELECT ? + $1").await.is_err());
-        let plan = plan(&context, "SELECT CAST($1 AS BIGINT) + 1").await.unwrap();
+        let plan = plan(&context, "SELECT CAST($1 AS BIGINT) + 1")
+            .await
+            .unwrap();
         let parameters = schema(&plan).unwrap();
         let two = row([
             ("0", Arc::new(Int64Array::from(vec![7])) as ArrayRef),
             ("1", Arc::new(Int64Array::from(vec![7])) as ArrayRef),
         ]);
-        let error = bind(plan.clone(), &parameters, &two).unwrap_err().to_string();
+        let error = bind(plan.clone(), &parameters, &two)
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("1 parameters, and 2 values"), "{error}");
-        let rows = RecordBatch::try_from_iter([(
-            "0",
-            Arc::new(Int64Array::from(vec![7, 8])) as ArrayRef,
-        )])
-        .unwrap();
+        let rows =
+            RecordBatch::try_from_iter([("0", Arc::new(Int64Array::from(vec![7, 8])) as ArrayRef)])
+                .unwrap();
         let error = bind(plan, &parameters, &rows).unwrap_err().to_string();
         assert!(error.contains("INSERT INTO"), "{error}");
     }
@@ -264,12 +284,23 @@ mod tests {
     #[tokio::test]
     async fn many_rows_are_one_insert() {
         let context = SessionContext::new();
-        context.sql("CREATE TABLE t (n INT, word VARCHAR)").await.unwrap();
-        let plan = plan(&context, "INSERT INTO t VALUES (?, upper(?))").await.unwrap();
+        context
+            .sql("CREATE TABLE t (n INT, word VARCHAR)")
+            .await
+            .unwrap();
+        let plan = plan(&context, "INSERT INTO t VALUES (?, upper(?))")
+            .await
+            .unwrap();
         let parameters = schema(&plan).unwrap();
         let many = row([
-            ("0", Arc::new(Int64Array::from(vec![Some(1), None, Some(3)])) as ArrayRef),
-            ("1", Arc::new(StringArray::from(vec!["a", "b", "c"])) as ArrayRef),
+            (
+                "0",
+                Arc::new(Int64Array::from(vec![Some(1), None, Some(3)])) as ArrayRef,
+            ),
+            (
+                "1",
+                Arc::new(StringArray::from(vec!["a", "b", "c"])) as ArrayRef,
+            ),
         ]);
         let bound = bind(plan, &parameters, &many).unwrap();
         rows(&context, bound).await;
@@ -277,6 +308,9 @@ mod tests {
         let text = arrow::util::pretty::pretty_format_batches(&all.collect().await.unwrap())
             .unwrap()
             .to_string();
-        assert!(text.contains("| 1 | A    |\n|   | B    |\n| 3 | C    |"), "{text}");
+        assert!(
+            text.contains("| 1 | A    |\n|   | B    |\n| 3 | C    |"),
+            "{text}"
+        );
     }
 }

@@ -107,11 +107,13 @@ fn changes(plan: &LogicalPlan) -> bool {
 fn refuse<T>(statement: &SessionStatement) -> Result<T> {
     match statement {
         SessionStatement::TransactionStart(_) | SessionStatement::TransactionEnd(_) => {
-            not_impl_err!("transactions are not supported: each statement happens wholly or not at all")
+            not_impl_err!(
+                "transactions are not supported: each statement happens wholly or not at all"
+            )
         }
-        SessionStatement::SetVariable(_) | SessionStatement::ResetVariable(_) => not_impl_err!(
-            "settings are not changed through the server: all its clients share them"
-        ),
+        SessionStatement::SetVariable(_) | SessionStatement::ResetVariable(_) => {
+            not_impl_err!("settings are not changed through the server: all its clients share them")
+        }
         SessionStatement::Prepare(_)
         | SessionStatement::Execute(_)
         | SessionStatement::Deallocate(_) => not_impl_err!(
@@ -219,7 +221,11 @@ async fn said(answer: Answer, to_its_end: bool) -> Result<Rows> {
         let batches: Vec<RecordBatch> = answer.stream.try_collect().await?;
         return held(schema, batches);
     };
-    let schema = Arc::new(Schema::new(vec![Field::new("result", DataType::Utf8, false)]));
+    let schema = Arc::new(Schema::new(vec![Field::new(
+        "result",
+        DataType::Utf8,
+        false,
+    )]));
     let column = Arc::new(StringArray::from(vec![sentence]));
     held(
         Arc::clone(&schema),

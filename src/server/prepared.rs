@@ -124,7 +124,10 @@ impl PreparedStatements {
     /// Forgets a statement; one that is gone already is no error.
     pub fn close(&self, owner: &User, number: u64) {
         let mut known = self.known.lock();
-        if known.get(&number).is_some_and(|prepared| *prepared.owner == *owner) {
+        if known
+            .get(&number)
+            .is_some_and(|prepared| *prepared.owner == *owner)
+        {
             known.remove(&number);
         }
     }

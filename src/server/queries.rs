@@ -89,7 +89,9 @@ impl Queries {
     /// The result, for the one client that fetches it: a query runs once.
     pub fn fetch(self: &Arc<Self>, owner: &User, number: u64) -> Result<(Rows, Running), Status> {
         let mut known = self.known.lock();
-        let query = known.get_mut(&number).filter(|query| *query.owner == *owner);
+        let query = known
+            .get_mut(&number)
+            .filter(|query| *query.owner == *owner);
         match query.and_then(|query| Some((query.rows.take()?, Arc::clone(&query.cancel)))) {
             Some((rows, cancel)) => {
                 let running = Running {
@@ -117,7 +119,9 @@ impl Queries {
                 query.cancel.notify_one();
                 Ok(Cancelled::Running)
             }
-            None => Err(Status::not_found(format!("there is no query {number}: it has ended"))),
+            None => Err(Status::not_found(format!(
+                "there is no query {number}: it has ended"
+            ))),
         }
     }
 }
@@ -149,7 +153,10 @@ mod tests {
         let number = queries.keep(user("ana"), rows()).unwrap();
         let (_, running) = queries.fetch(&user("ana"), number).unwrap();
         assert!(queries.fetch(&user("ana"), number).is_err());
-        assert_eq!(queries.cancel(&user("ana"), number).unwrap(), Cancelled::Running);
+        assert_eq!(
+            queries.cancel(&user("ana"), number).unwrap(),
+            Cancelled::Running
+        );
         running.cancelled().await;
         drop(running);
         assert!(queries.cancel(&user("ana"), number).is_err());
@@ -159,7 +166,10 @@ mod tests {
     fn a_result_that_waits_is_cancelled_at_once() {
         let queries = Arc::new(Queries::default());
         let number = queries.keep(user("ana"), rows()).unwrap();
-        assert_eq!(queries.cancel(&user("ana"), number).unwrap(), Cancelled::Before);
+        assert_eq!(
+            queries.cancel(&user("ana"), number).unwrap(),
+            Cancelled::Before
+        );
         assert!(queries.fetch(&user("ana"), number).is_err());
     }
 

@@ -109,11 +109,11 @@ impl Service {
             .await
     }
 
-    async fn update(&self, planned: Planned) -> Result<i64, Status> {
+    async fn update(&self, user: &User, planned: Planned) -> Result<i64, Status> {
         let session = Arc::clone(&self.session);
         let written = self
             .workers
-            .run(async move {
+            .run_in_turn(user, async move {
                 let written = planned.update(&session).await;
                 written.map_err(|error| status(&error))
             })
@@ -156,10 +156,10 @@ impl Service {
     }
 
     /// Makes a result ready: what changes something is done now, once.
-    async fn ready(&self, planned: Planned) -> Result<Rows, Status> {
+    async fn ready(&self, user: &User, planned: Planned) -> Result<Rows, Status> {
         let session = Arc::clone(&self.session);
         self.workers
-            .run(async move {
+            .run_in_turn(user, async move {
                 let rows = planned.ready(&session).await;
                 rows.map_err(|error| status(&error))
             })
@@ -187,7 +187,10 @@ impl Service {
         let any = Any::decode(&*ticket.ticket).map_err(|_| no_ticket())?;
         match Command::try_from(any).map_err(|_| no_ticket())? {
             Command::TicketStatementQuery(ticket) => {
-                match self.queries.cancel(user, number(&ticket.statement_handle)?)? {
+                match self
+                    .queries
+                    .cancel(user, number(&ticket.statement_handle)?)?
+                {
                     Cancelled::Before => Ok(CancelStatus::Cancelled),
                     Cancelled::Running => Ok(CancelStatus::Cancelling),
                 }
@@ -319,7 +322,7 @@ impl FlightSqlService for Service {
         let user = user(&request)?;
         no_transactions(query.transaction_id.as_ref())?;
         let planned = self.planned(&user, query.query).await?;
-        let rows = self.ready(planned).await?;
+        let rows = self.ready(&user, planned).await?;
         self.offer(user, rows, request.into_inner())
     }
 
@@ -330,7 +333,7 @@ impl FlightSqlService for Service {
     ) -> Info {
         let user = user(&request)?;
         let planned = self.bound(&user, &query.prepared_statement_handle).await?;
-        let rows = self.ready(planned).await?;
+        let rows = self.ready(&user, planned).await?;
         self.offer(user, rows, request.into_inner())
     }
 
@@ -340,8 +343,9 @@ impl FlightSqlService for Service {
         request: Request<Ticket>,
     ) -> Get {
         let number = number(&ticket.statement_handle)?;
-        let (rows, running) = self.queries.fetch(user(&request)?.as_ref(), number)?;
-        let stream = send(&self.workers, rows, running, self.message_limit);
+        let user = user(&request)?;
+        let (rows, running) = self.queries.fetch(&user, number)?;
+        let stream = send(&self.workers, &user, rows, running, self.message_limit);
         Ok(Response::new(stream))
     }
 
@@ -351,8 +355,9 @@ impl FlightSqlService for Service {
         request: Request<PeekableFlightDataStream>,
     ) -> Result<i64, Status> {
         no_transactions(command.transaction_id.as_ref())?;
-        let planned = self.planned(user(&request)?.as_ref(), command.query).await?;
-        self.update(planned).await
+        let user = user(&request)?;
+        let planned = self.planned(&user, command.query).await?;
+        self.update(&user, planned).await
     }
 
     async fn do_put_prepared_statement_query(
@@ -384,7 +389,7 @@ impl FlightSqlService for Service {
             self.keep_values(&user, &handle, stream).await?;
         }
         let planned = self.bound(&user, &handle).await?;
-        self.update(planned).await
+        self.update(&user, planned).await
     }
 
     async fn do_put_statement_ingest(
@@ -392,12 +397,15 @@ impl FlightSqlService for Service {
         command: CommandStatementIngest,
         request: Request<PeekableFlightDataStream>,
     ) -> Result<i64, Status> {
-        user(&request)?.may_write()?;
+        let user = user(&request)?;
+        user.may_write()?;
         let session = Arc::clone(&self.session);
         let messages = request.into_inner();
         let rows = self
             .workers
-            .run(async move { ingest::ingest(&session, command, messages).await })
+            .run_in_turn(&user, async move {
+                ingest::ingest(&session, command, messages).await
+            })
             .await?;
         Ok(i64::try_from(rows).unwrap_or(i64::MAX))
     }
@@ -491,7 +499,10 @@ impl FlightSqlService for Service {
         let user = user(&request)?;
         let action = request.into_inner();
         if action.r#type != CANCEL_FLIGHT_INFO {
-            return Err(Status::unimplemented(format!("there is no action {}", action.r#type)));
+            return Err(Status::unimplemented(format!(
+                "there is no action {}",
+                action.r#type
+            )));
         }
         let request = CancelFlightInfoRequest::decode(&*action.body)
             .map_err(|_| Status::invalid_argument("the CancelFlightInfoRequest cannot be read"))?;
@@ -552,7 +563,11 @@ impl FlightSqlService for Service {
         query: CommandGetTableTypes,
         request: Request<FlightDescriptor>,
     ) -> Info {
-        flight_info(request.into_inner(), &catalog::table_types()?.schema(), &query)
+        flight_info(
+            request.into_inner(),
+            &catalog::table_types()?.schema(),
+            &query,
+        )
     }
 
     async fn do_get_table_types(&self, _: CommandGetTableTypes, _: Request<Ticket>) -> Get {
@@ -579,7 +594,11 @@ impl FlightSqlService for Service {
         flight_info(request.into_inner(), &self.type_info.schema(), &query)
     }
 
-    async fn do_get_xdbc_type_info(&self, query: CommandGetXdbcTypeInfo, _: Request<Ticket>) -> Get {
+    async fn do_get_xdbc_type_info(
+        &self,
+        query: CommandGetXdbcTypeInfo,
+        _: Request<Ticket>,
+    ) -> Get {
         self.batch(self.type_info.record_batch(query.data_type)?)
     }
 

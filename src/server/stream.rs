@@ -2,6 +2,7 @@
 //! without an error.
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use arrow_flight::FlightData;
 use futures::{Stream, TryStreamExt};
@@ -13,6 +14,7 @@ use super::jobs::{Job, Workers, failed, too_long, until};
 use super::planned::Rows;
 use super::queries::Running;
 use super::status::status;
+use super::users::User;
 
 pub type FlightStream = Pin<Box<dyn Stream<Item = Result<FlightData, Status>> + Send>>;
 
@@ -20,11 +22,23 @@ pub type FlightStream = Pin<Box<dyn Stream<Item = Result<FlightData, Status>> + 
 /// so a client that does not read holds this much, and what its query holds.
 const READY: usize = 2;
 
-/// Starts the query and streams its rows. It ends when the client goes away.
-pub fn send(workers: &Workers, rows: Rows, running: Running, limit: usize) -> FlightStream {
+/// Starts the query when it is the user's turn, and streams its rows. It ends when the client goes away.
+pub fn send(
+    workers: &Workers,
+    user: &User,
+    rows: Rows,
+    running: Running,
+    limit: usize,
+) -> FlightStream {
     let (sender, receiver) = channel(READY);
     let encoder = Encoder::new(&rows.schema(), limit);
-    let job = Job(workers.threads.spawn(pump(rows, encoder, sender.clone())));
+    let turns = Arc::clone(&workers.turns);
+    let name = user.name.clone();
+    let messages_go = sender.clone();
+    let job = Job(workers.threads.spawn(async move {
+        let _turn = turns.take(&name).await;
+        pump(rows, encoder, messages_go).await
+    }));
     tokio::spawn(watch(job, sender, running, workers.clone()));
     messages(receiver)
 }
@@ -92,7 +106,6 @@ fn messages(mut receiver: Receiver<Result<FlightData, Status>>) -> FlightStream 
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
 
@@ -102,7 +115,8 @@ mod tests {
     use tonic::Code;
 
     use super::super::queries::Queries;
-    use super::super::users::{Role, User};
+    use super::super::turns::Turns;
+    use super::super::users::Role;
     use super::*;
 
     fn ana() -> Arc<User> {
@@ -126,7 +140,10 @@ mod tests {
         let made = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&made);
         let batches = futures::stream::repeat_with(move || {
-            assert!(counted.fetch_add(1, Ordering::SeqCst) < last, "too many batches");
+            assert!(
+                counted.fetch_add(1, Ordering::SeqCst) < last,
+                "too many batches"
+            );
             Ok(batch())
         });
         let rows = RecordBatchStreamAdapter::new(batch().schema(), batches);
@@ -135,8 +152,9 @@ mod tests {
         let workers = Workers {
             threads: tokio::runtime::Handle::current(),
             time_limit,
+            turns: Turns::new(4, 4),
         };
-        (made, number, send(&workers, rows, running, 1 << 20))
+        (made, number, send(&workers, &ana(), rows, running, 1 << 20))
     }
 
     async fn error_at_the_end(mut stream: FlightStream) -> Code {

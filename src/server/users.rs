@@ -69,7 +69,10 @@ impl User {
     pub fn may_write(&self) -> Result<(), Status> {
         match self.role {
             Role::ReadWrite => Ok(()),
-            Role::ReadOnly => Err(Status::permission_denied(format!("{} may only read", self.name))),
+            Role::ReadOnly => Err(Status::permission_denied(format!(
+                "{} may only read",
+                self.name
+            ))),
         }
     }
 }
@@ -111,8 +114,11 @@ impl Entry {
 }
 
 fn verify(hash: &str, text: &str) -> bool {
-    PasswordHash::new(hash)
-        .is_ok_and(|hash| Argon2::default().verify_password(text.as_bytes(), &hash).is_ok())
+    PasswordHash::new(hash).is_ok_and(|hash| {
+        Argon2::default()
+            .verify_password(text.as_bytes(), &hash)
+            .is_ok()
+    })
 }
 
 impl fmt::Display for Entry {
@@ -137,7 +143,11 @@ impl FromStr for Entry {
         let role = match *role {
             "read-only" => Role::ReadOnly,
             "read-write" => Role::ReadWrite,
-            other => return Err(format!("'{other}' is no role; there are read-only and read-write")),
+            other => {
+                return Err(format!(
+                    "'{other}' is no role; there are read-only and read-write"
+                ));
+            }
         };
         let secret = match *secret {
             "password" => Secret::Password,
@@ -175,7 +185,12 @@ pub fn read(path: &Path) -> Result<Vec<Entry>, DataFusionError> {
         }
         match line.parse::<Entry>() {
             Ok(entry) if entries.iter().any(|e| e.user.name == entry.user.name) => {
-                return exec_err!("{}:{}: {} is there twice", path.display(), i + 1, entry.user.name);
+                return exec_err!(
+                    "{}:{}: {} is there twice",
+                    path.display(),
+                    i + 1,
+                    entry.user.name
+                );
             }
             Ok(entry) => entries.push(entry),
             Err(error) => return exec_err!("{}:{}: {error}", path.display(), i + 1),
@@ -193,7 +208,10 @@ pub fn write(path: &Path, entries: &[Entry]) -> Result<(), DataFusionError> {
     };
     // Such files are made for their owner only.
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    writeln!(file, "# Users of voxql serve: name, role, how they log in, hash of the secret")?;
+    writeln!(
+        file,
+        "# Users of voxql serve: name, role, how they log in, hash of the secret"
+    )?;
     for entry in entries {
         writeln!(file, "{entry}")?;
     }
@@ -248,7 +266,9 @@ impl Users {
         let Some((name, secret, text)) = credentials(header) else {
             // A login that has ended, or none of ours.
             tokio::time::sleep(PENALTY).await;
-            return Err(Status::unauthenticated("the login has ended or is none; log in again"));
+            return Err(Status::unauthenticated(
+                "the login has ended or is none; log in again",
+            ));
         };
         let verified = {
             let _turn = self.verifying.acquire().await;
@@ -263,7 +283,9 @@ impl Users {
             None => {
                 log::warn!("failed login of {name:?}");
                 tokio::time::sleep(PENALTY).await;
-                Err(Status::unauthenticated("user and password, or token, are wrong"))
+                Err(Status::unauthenticated(
+                    "user and password, or token, are wrong",
+                ))
             }
         }
     }
@@ -322,7 +344,10 @@ mod tests {
     use super::*;
 
     fn basic(name: &str, password: &str) -> String {
-        format!("Basic {}", BASE64_STANDARD.encode(format!("{name}:{password}")))
+        format!(
+            "Basic {}",
+            BASE64_STANDARD.encode(format!("{name}:{password}"))
+        )
     }
 
     fn users() -> Arc<Users> {
@@ -374,7 +399,10 @@ mod tests {
         let path = folder.path().join("users");
         write(&path, &users().entries).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
-        assert!(!text.contains("pass:word") && !text.contains("1234"), "{text}");
+        assert!(
+            !text.contains("pass:word") && !text.contains("1234"),
+            "{text}"
+        );
         let entries = read(&path).unwrap();
         assert!(entries[0].verifies("pass:word") && !entries[0].verifies("pass:wor"));
         #[cfg(unix)]
@@ -389,7 +417,10 @@ mod tests {
         ] {
             std::fs::write(&path, format!("# users\n{line}\n")).unwrap();
             let error = read(&path).unwrap_err().to_string();
-            assert!(error.contains("users:2: ") && error.contains(said), "{error}");
+            assert!(
+                error.contains("users:2: ") && error.contains(said),
+                "{error}"
+            );
             assert!(!error.contains("1234"), "{error}");
         }
         std::fs::write(&path, format!("{text}{text}")).unwrap();

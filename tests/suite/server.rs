@@ -34,6 +34,7 @@ type Client = FlightSqlServiceClient<Channel>;
 const OPTIONS: Options = Options {
     listen: SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0),
     query_timeout: None,
+    max_queries: 16,
     message_limit: 16 << 20,
     users: None,
     tls: None,
@@ -44,7 +45,9 @@ const OPTIONS: Options = Options {
 async fn serve(options: &Options) -> (Arc<Session>, SocketAddr) {
     let session = Arc::new(Session::open(Settings::default()).await.unwrap());
     let threads = tokio::runtime::Handle::current();
-    let server = Server::bind(Arc::clone(&session), options, threads).await.unwrap();
+    let server = Server::bind(Arc::clone(&session), options, threads)
+        .await
+        .unwrap();
     let address = server.address().unwrap();
     tokio::spawn(server.run(pending()));
     (session, address)
@@ -99,7 +102,11 @@ fn rows(numbers: impl IntoIterator<Item = i64>) -> RecordBatch {
     RecordBatch::try_from_iter([("n", Arc::new(numbers) as ArrayRef)]).unwrap()
 }
 
-fn into(table: &str, missing: TableNotExistOption, there: TableExistsOption) -> CommandStatementIngest {
+fn into(
+    table: &str,
+    missing: TableNotExistOption,
+    there: TableExistsOption,
+) -> CommandStatementIngest {
     CommandStatementIngest {
         table: table.to_string(),
         table_definition_options: Some(TableDefinitionOptions {
@@ -130,22 +137,44 @@ async fn ingest(
 #[tokio::test(flavor = "multi_thread")]
 async fn statements() {
     let mut client = start().await;
-    let batch = ask(&mut client, "SELECT 1 AS one, 'sea' AS word, CAST(NULL AS DOUBLE) AS x;").await.unwrap();
+    let batch = ask(
+        &mut client,
+        "SELECT 1 AS one, 'sea' AS word, CAST(NULL AS DOUBLE) AS x;",
+    )
+    .await
+    .unwrap();
     assert_eq!(batch.num_rows(), 1);
     assert_eq!(batch.column(1).as_string::<i32>().value(0), "sea");
     // An empty result has columns.
-    let batch = ask(&mut client, "SELECT 1 AS one WHERE false").await.unwrap();
+    let batch = ask(&mut client, "SELECT 1 AS one WHERE false")
+        .await
+        .unwrap();
     assert_eq!((batch.num_rows(), batch.num_columns()), (0, 1));
     // What changes something is done when the client is told where its result is.
-    let said = client.execute("CREATE TABLE t AS SELECT 7 AS n".to_string(), None).await.unwrap();
+    let said = client
+        .execute("CREATE TABLE t AS SELECT 7 AS n".to_string(), None)
+        .await
+        .unwrap();
     assert_eq!(number(&mut client, "SELECT n FROM t").await, 7);
     let said = fetch(&mut client, said).await.unwrap();
-    assert_eq!(said.column(0).as_string::<i32>().value(0), "created table t (1 row)");
+    assert_eq!(
+        said.column(0).as_string::<i32>().value(0),
+        "created table t (1 row)"
+    );
     let update = |sql: &str| sql.to_string();
     let insert = "INSERT INTO t SELECT value FROM generate_series(1, 5)";
-    assert_eq!(client.execute_update(update(insert), None).await.unwrap(), 5);
+    assert_eq!(
+        client.execute_update(update(insert), None).await.unwrap(),
+        5
+    );
     assert_eq!(number(&mut client, "SELECT count(*) FROM t").await, 6);
-    assert_eq!(client.execute_update(update("DROP TABLE t"), None).await.unwrap(), 0);
+    assert_eq!(
+        client
+            .execute_update(update("DROP TABLE t"), None)
+            .await
+            .unwrap(),
+        0
+    );
     // Statements of VoxQL's own.
     assert_eq!(ask(&mut client, "SHOW MODELS").await.unwrap().num_rows(), 0);
 }
@@ -159,18 +188,28 @@ async fn what_is_refused_says_why() {
         ("SELECT 1; SELECT 2", Code::InvalidArgument, "2 statements"),
         ("", Code::InvalidArgument, "no statement"),
         ("SELECT $1 + 1", Code::InvalidArgument, "parameter $1"),
-        ("SET datafusion.execution.batch_size = 1", Code::Unimplemented, "settings"),
+        (
+            "SET datafusion.execution.batch_size = 1",
+            Code::Unimplemented,
+            "settings",
+        ),
         ("BEGIN", Code::Unimplemented, "transactions"),
         ("PREPARE p AS SELECT 1", Code::Unimplemented, "PREPARE"),
         ("SELECT 1 / 0", Code::InvalidArgument, "Divide by zero"),
         ("DELETE FROM nowhere", Code::InvalidArgument, "nowhere"),
     ] {
         let (found, text) = refusal(&mut client, sql).await;
-        assert!(found == code && text.contains(said), "{sql}: {found:?} {text}");
+        assert!(
+            found == code && text.contains(said),
+            "{sql}: {found:?} {text}"
+        );
     }
     let error = client.begin_transaction().await.unwrap_err();
     assert_eq!(refused(error).0, Code::Unimplemented);
-    let error = client.execute("SELECT 1".to_string(), Some("tx".into())).await.unwrap_err();
+    let error = client
+        .execute("SELECT 1".to_string(), Some("tx".into()))
+        .await
+        .unwrap_err();
     assert_eq!(refused(error).0, Code::Unimplemented);
     // After all that the server still answers.
     assert_eq!(number(&mut client, "SELECT 1").await, 1);
@@ -188,7 +227,10 @@ async fn a_result_is_fetched_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn prepared_statements() {
     let mut client = start().await;
-    client.execute_update("CREATE TABLE t (n BIGINT, word VARCHAR)".to_string(), None).await.unwrap();
+    client
+        .execute_update("CREATE TABLE t (n BIGINT, word VARCHAR)".to_string(), None)
+        .await
+        .unwrap();
     let values = |numbers: Vec<i64>, words: Vec<&str>| {
         RecordBatch::try_from_iter([
             ("0", Arc::new(Int64Array::from(numbers)) as ArrayRef),
@@ -198,10 +240,18 @@ async fn prepared_statements() {
     };
     let insert = "INSERT INTO t VALUES (?, ?)".to_string();
     let mut insert = client.prepare(insert, None).await.unwrap();
-    let types: Vec<_> = insert.parameter_schema().unwrap().fields().iter().map(|f| f.data_type().clone()).collect();
+    let types: Vec<_> = insert
+        .parameter_schema()
+        .unwrap()
+        .fields()
+        .iter()
+        .map(|f| f.data_type().clone())
+        .collect();
     assert_eq!(types, [DataType::Int64, DataType::Utf8]);
     assert!(insert.dataset_schema().unwrap().fields().is_empty());
-    insert.set_parameters(values(vec![1, 2, 3], vec!["a", "b", "c"])).unwrap();
+    insert
+        .set_parameters(values(vec![1, 2, 3], vec!["a", "b", "c"]))
+        .unwrap();
     assert_eq!(insert.execute_update().await.unwrap(), 3);
     insert.set_parameters(values(vec![4], vec!["d"])).unwrap();
     assert_eq!(insert.execute_update().await.unwrap(), 1);
@@ -211,67 +261,128 @@ async fn prepared_statements() {
     let mut select = client.prepare(select, None).await.unwrap();
     assert_eq!(select.dataset_schema().unwrap().field(0).name(), "n");
     for (least, count) in [(0, 3), (2, 1), (9, 0)] {
-        select.set_parameters(values(vec![least], vec!["d"])).unwrap();
+        select
+            .set_parameters(values(vec![least], vec!["d"]))
+            .unwrap();
         let info = select.execute().await.unwrap();
-        assert_eq!(fetch(&mut client, info).await.unwrap().num_rows(), count, "{least}");
+        assert_eq!(
+            fetch(&mut client, info).await.unwrap().num_rows(),
+            count,
+            "{least}"
+        );
     }
     // The next run sees what was written after the statement was prepared.
-    client.execute_update("INSERT INTO t VALUES (10, 'z')".to_string(), None).await.unwrap();
+    client
+        .execute_update("INSERT INTO t VALUES (10, 'z')".to_string(), None)
+        .await
+        .unwrap();
     select.set_parameters(values(vec![9], vec!["d"])).unwrap();
     let info = select.execute().await.unwrap();
     assert_eq!(fetch(&mut client, info).await.unwrap().num_rows(), 1);
     let closed = select.clone();
     select.close().await.unwrap();
     let mut closed = closed;
-    assert_eq!(refused(closed.execute().await.unwrap_err()).0, Code::NotFound);
+    assert_eq!(
+        refused(closed.execute().await.unwrap_err()).0,
+        Code::NotFound
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ingest_creates_appends_and_replaces() {
     let mut client = start().await;
     let batches = vec![rows(0..1000), rows(1000..1500)];
-    assert_eq!(ingest(&mut client, create("t"), batches).await.unwrap(), 1500);
+    assert_eq!(
+        ingest(&mut client, create("t"), batches).await.unwrap(),
+        1500
+    );
     let sum = "SELECT sum(n) FROM t";
     assert_eq!(number(&mut client, sum).await, 1499 * 1500 / 2);
-    let again = ingest(&mut client, create("t"), vec![rows(0..2)]).await.unwrap_err();
+    let again = ingest(&mut client, create("t"), vec![rows(0..2)])
+        .await
+        .unwrap_err();
     assert_eq!(refused(again).0, Code::AlreadyExists);
-    assert_eq!(ingest(&mut client, append("t"), vec![rows([1])]).await.unwrap(), 1);
+    assert_eq!(
+        ingest(&mut client, append("t"), vec![rows([1])])
+            .await
+            .unwrap(),
+        1
+    );
     assert_eq!(number(&mut client, sum).await, 1499 * 1500 / 2 + 1);
-    let missing = ingest(&mut client, append("u"), vec![rows([1])]).await.unwrap_err();
+    let missing = ingest(&mut client, append("u"), vec![rows([1])])
+        .await
+        .unwrap_err();
     assert_eq!(refused(missing).0, Code::NotFound);
     let replace = into("t", TableNotExistOption::Create, TableExistsOption::Replace);
-    assert_eq!(ingest(&mut client, replace, vec![rows([5])]).await.unwrap(), 1);
+    assert_eq!(
+        ingest(&mut client, replace, vec![rows([5])]).await.unwrap(),
+        1
+    );
     assert_eq!(number(&mut client, sum).await, 5);
     let either = into("u", TableNotExistOption::Create, TableExistsOption::Append);
     for _ in 0..2 {
-        ingest(&mut client, either.clone(), vec![rows([5])]).await.unwrap();
+        ingest(&mut client, either.clone(), vec![rows([5])])
+            .await
+            .unwrap();
     }
     assert_eq!(number(&mut client, "SELECT count(*) FROM u").await, 2);
     // Names are taken as they are.
-    ingest(&mut client, create("My Table"), vec![rows([5])]).await.unwrap();
+    ingest(&mut client, create("My Table"), vec![rows([5])])
+        .await
+        .unwrap();
     assert_eq!(number(&mut client, "SELECT n FROM \"My Table\"").await, 5);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ingest_happens_wholly_or_not_at_all() {
     let mut client = start().await;
-    ingest(&mut client, create("t"), vec![rows([1])]).await.unwrap();
+    ingest(&mut client, create("t"), vec![rows([1])])
+        .await
+        .unwrap();
     // Columns go by name, are cast, and those that are not sent are NULL.
-    client.execute_update("CREATE TABLE two (word VARCHAR, n INT)".to_string(), None).await.unwrap();
-    ingest(&mut client, append("two"), vec![rows([3])]).await.unwrap();
-    assert_eq!(number(&mut client, "SELECT count(*) FROM two WHERE word IS NULL AND n = 3").await, 1);
+    client
+        .execute_update("CREATE TABLE two (word VARCHAR, n INT)".to_string(), None)
+        .await
+        .unwrap();
+    ingest(&mut client, append("two"), vec![rows([3])])
+        .await
+        .unwrap();
+    assert_eq!(
+        number(
+            &mut client,
+            "SELECT count(*) FROM two WHERE word IS NULL AND n = 3"
+        )
+        .await,
+        1
+    );
     let too_large = ingest(&mut client, append("two"), vec![rows([1]), rows([1 << 40])]).await;
     assert!(too_large.is_err());
     assert_eq!(number(&mut client, "SELECT count(*) FROM two").await, 1);
     let other: ArrayRef = Arc::new(Int64Array::from(vec![1]));
     let other = RecordBatch::try_from_iter([("m", other)]).unwrap();
-    let (_, text) = refused(ingest(&mut client, append("t"), vec![other]).await.unwrap_err());
+    let (_, text) = refused(
+        ingest(&mut client, append("t"), vec![other])
+            .await
+            .unwrap_err(),
+    );
     assert!(text.contains("no column m; it has n"), "{text}");
     for command in [
-        CommandStatementIngest { temporary: true, ..create("x") },
-        CommandStatementIngest { schema: Some("other".to_string()), ..create("x") },
-        CommandStatementIngest { transaction_id: Some("1".into()), ..create("x") },
-        CommandStatementIngest { table: String::new(), ..create("x") },
+        CommandStatementIngest {
+            temporary: true,
+            ..create("x")
+        },
+        CommandStatementIngest {
+            schema: Some("other".to_string()),
+            ..create("x")
+        },
+        CommandStatementIngest {
+            transaction_id: Some("1".into()),
+            ..create("x")
+        },
+        CommandStatementIngest {
+            table: String::new(),
+            ..create("x")
+        },
     ] {
         assert!(ingest(&mut client, command, vec![rows([1])]).await.is_err());
     }
@@ -279,21 +390,33 @@ async fn ingest_happens_wholly_or_not_at_all() {
     let sent = futures::stream::iter([Ok(rows(0..100_000))]);
     let endless = sent.chain(futures::stream::pending());
     let broken = client.execute_ingest(append("t"), endless);
-    assert!(tokio::time::timeout(Duration::from_millis(300), broken).await.is_err());
-    let broken = client.execute_ingest(create("y"), futures::stream::iter([
-        Ok(rows(0..100_000)),
-        Err(FlightError::protocol("the client fell over")),
-    ]));
+    assert!(
+        tokio::time::timeout(Duration::from_millis(300), broken)
+            .await
+            .is_err()
+    );
+    let broken = client.execute_ingest(
+        create("y"),
+        futures::stream::iter([
+            Ok(rows(0..100_000)),
+            Err(FlightError::protocol("the client fell over")),
+        ]),
+    );
     assert!(broken.await.is_err());
     assert_eq!(number(&mut client, "SELECT count(*) FROM t").await, 1);
     assert!(ask(&mut client, "SELECT * FROM y").await.is_err());
     // The lock is free again.
-    ingest(&mut client, append("t"), vec![rows([2])]).await.unwrap();
+    ingest(&mut client, append("t"), vec![rows([2])])
+        .await
+        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn wide_rows_come_in_messages_that_fit() {
-    let options = Options { message_limit: 4 << 20, ..OPTIONS };
+    let options = Options {
+        message_limit: 4 << 20,
+        ..OPTIONS
+    };
     let (_, address) = serve(&options).await;
     let mut client = connect(address).await;
     let width = 230_000;
@@ -304,9 +427,19 @@ async fn wide_rows_come_in_messages_that_fit() {
         RecordBatch::try_from_iter([("v", Arc::new(list) as ArrayRef)]).unwrap()
     };
     let brain = vectors(width, 30);
-    ingest(&mut client, create("brain"), vec![brain.clone()]).await.unwrap();
-    let info = client.execute("SELECT v FROM brain".to_string(), None).await.unwrap();
-    let mut stream = client.inner_mut().do_get(ticket(&info)).await.unwrap().into_inner();
+    ingest(&mut client, create("brain"), vec![brain.clone()])
+        .await
+        .unwrap();
+    let info = client
+        .execute("SELECT v FROM brain".to_string(), None)
+        .await
+        .unwrap();
+    let mut stream = client
+        .inner_mut()
+        .do_get(ticket(&info))
+        .await
+        .unwrap()
+        .into_inner();
     let mut messages = Vec::new();
     while let Some(message) = stream.message().await.unwrap() {
         assert!(message.encoded_len() < 4 << 20);
@@ -316,28 +449,59 @@ async fn wide_rows_come_in_messages_that_fit() {
     let back = ask(&mut client, "SELECT v FROM brain").await.unwrap();
     assert_eq!(back.column(0), brain.column(0));
     // One row above the limit.
-    ingest(&mut client, create("wide"), vec![vectors(1_100_000, 1)]).await.unwrap();
+    ingest(&mut client, create("wide"), vec![vectors(1_100_000, 1)])
+        .await
+        .unwrap();
     let (code, text) = refusal(&mut client, "SELECT v FROM wide").await;
     assert_eq!(code, Code::ResourceExhausted);
-    assert!(text.contains("--max-message-size") && text.contains("with_max_msg_size"), "{text}");
+    assert!(
+        text.contains("--max-message-size") && text.contains("with_max_msg_size"),
+        "{text}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn metadata() {
     let mut client = start().await;
-    client.execute_update("CREATE TABLE t AS SELECT 1 AS n, 'a' AS word".to_string(), None).await.unwrap();
-    client.execute_update("CREATE VIEW v AS SELECT n FROM t".to_string(), None).await.unwrap();
+    client
+        .execute_update(
+            "CREATE TABLE t AS SELECT 1 AS n, 'a' AS word".to_string(),
+            None,
+        )
+        .await
+        .unwrap();
+    client
+        .execute_update("CREATE VIEW v AS SELECT n FROM t".to_string(), None)
+        .await
+        .unwrap();
     let text = |batch: &RecordBatch, column: usize| {
         let column = arrow::compute::cast(batch.column(column), &DataType::Utf8).unwrap();
-        column.as_string::<i32>().iter().flatten().map(str::to_string).collect::<Vec<_>>()
+        column
+            .as_string::<i32>()
+            .iter()
+            .flatten()
+            .map(str::to_string)
+            .collect::<Vec<_>>()
     };
     let info = client.get_catalogs().await.unwrap();
     assert_eq!(text(&fetch(&mut client, info).await.unwrap(), 0), ["voxql"]);
-    let info = client.get_db_schemas(CommandGetDbSchemas::default()).await.unwrap();
-    assert_eq!(text(&fetch(&mut client, info).await.unwrap(), 1), ["public"]);
+    let info = client
+        .get_db_schemas(CommandGetDbSchemas::default())
+        .await
+        .unwrap();
+    assert_eq!(
+        text(&fetch(&mut client, info).await.unwrap(), 1),
+        ["public"]
+    );
     let info = client.get_table_types().await.unwrap();
-    assert_eq!(text(&fetch(&mut client, info).await.unwrap(), 0), ["TABLE", "VIEW"]);
-    let asked = CommandGetTables { include_schema: true, ..CommandGetTables::default() };
+    assert_eq!(
+        text(&fetch(&mut client, info).await.unwrap(), 0),
+        ["TABLE", "VIEW"]
+    );
+    let asked = CommandGetTables {
+        include_schema: true,
+        ..CommandGetTables::default()
+    };
     let info = client.get_tables(asked.clone()).await.unwrap();
     let tables = fetch(&mut client, info).await.unwrap();
     assert_eq!(text(&tables, 2), ["t", "v"]);
@@ -345,14 +509,29 @@ async fn metadata() {
     let schema = tables.column(4).as_binary::<i32>().value(0).to_vec();
     let schema = Schema::try_from(arrow_flight::IpcMessage(schema.into())).unwrap();
     assert_eq!(schema.field(1).data_type(), &DataType::Utf8);
-    let views = CommandGetTables { table_types: vec!["VIEW".to_string()], ..asked };
+    let views = CommandGetTables {
+        table_types: vec!["VIEW".to_string()],
+        ..asked
+    };
     let info = client.get_tables(views).await.unwrap();
     assert_eq!(text(&fetch(&mut client, info).await.unwrap(), 2), ["v"]);
-    let info = client.get_sql_info(vec![SqlInfo::FlightSqlServerName, SqlInfo::FlightSqlServerTransaction]).await.unwrap();
+    let info = client
+        .get_sql_info(vec![
+            SqlInfo::FlightSqlServerName,
+            SqlInfo::FlightSqlServerTransaction,
+        ])
+        .await
+        .unwrap();
     assert_eq!(fetch(&mut client, info).await.unwrap().num_rows(), 2);
-    let info = client.get_xdbc_type_info(CommandGetXdbcTypeInfo::default()).await.unwrap();
+    let info = client
+        .get_xdbc_type_info(CommandGetXdbcTypeInfo::default())
+        .await
+        .unwrap();
     assert!(fetch(&mut client, info).await.unwrap().num_rows() > 10);
-    let keys = CommandGetPrimaryKeys { table: "t".to_string(), ..CommandGetPrimaryKeys::default() };
+    let keys = CommandGetPrimaryKeys {
+        table: "t".to_string(),
+        ..CommandGetPrimaryKeys::default()
+    };
     let info = client.get_primary_keys(keys).await.unwrap();
     assert_eq!(fetch(&mut client, info).await.unwrap().num_rows(), 0);
 }
@@ -363,8 +542,13 @@ const ENDLESS: &str = "SELECT a.value AS n, repeat('x', 1000) AS x FROM generate
 /// Waits until no query holds a plan any more.
 async fn until_idle(session: &Session) {
     let started = Instant::now();
-    while session.running_plan().is_some() || session.context().runtime_env().memory_pool.reserved() > 0 {
-        assert!(started.elapsed() < Duration::from_secs(20), "the query still runs");
+    while session.running_plan().is_some()
+        || session.context().runtime_env().memory_pool.reserved() > 0
+    {
+        assert!(
+            started.elapsed() < Duration::from_secs(20),
+            "the query still runs"
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -374,7 +558,11 @@ async fn a_query_is_cancelled_by_its_ticket() {
     let mut client = start().await;
     let cancel = |info: &FlightInfo| Action {
         r#type: "CancelFlightInfo".to_string(),
-        body: CancelFlightInfoRequest { info: Some(info.clone()) }.encode_to_vec().into(),
+        body: CancelFlightInfoRequest {
+            info: Some(info.clone()),
+        }
+        .encode_to_vec()
+        .into(),
     };
     let info = client.execute(ENDLESS.to_string(), None).await.unwrap();
     let mut stream = client.do_get(ticket(&info)).await.unwrap();
@@ -391,7 +579,10 @@ async fn a_query_is_cancelled_by_its_ticket() {
     // One that was never fetched.
     let info = client.execute(ENDLESS.to_string(), None).await.unwrap();
     client.do_action(cancel(&info)).await.unwrap();
-    assert_eq!(refused(client.do_get(ticket(&info)).await.err().unwrap()).0, Code::NotFound);
+    assert_eq!(
+        refused(client.do_get(ticket(&info)).await.err().unwrap()).0,
+        Code::NotFound
+    );
     let error = client.do_action(cancel(&info)).await.err().unwrap();
     assert_eq!(refused(error).0, Code::NotFound);
 }
@@ -410,7 +601,10 @@ async fn a_client_that_goes_away_ends_its_query() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_query_that_takes_too_long_is_stopped() {
-    let options = Options { query_timeout: Some(Duration::from_millis(500)), ..OPTIONS };
+    let options = Options {
+        query_timeout: Some(Duration::from_millis(500)),
+        ..OPTIONS
+    };
     let (session, address) = serve(&options).await;
     let mut client = connect(address).await;
     let (code, text) = refusal(&mut client, ENDLESS).await;
@@ -424,20 +618,90 @@ async fn a_query_that_takes_too_long_is_stopped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_user_s_heavy_queries_do_not_starve_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("users");
+    let entries = [
+        entry("heavy", Role::ReadOnly, "correct horse"),
+        entry("light", Role::ReadOnly, "battery staple"),
+    ];
+    users::write(&file, &entries).unwrap();
+    let options = Options {
+        users: Some(file),
+        max_queries: 4,
+        ..OPTIONS
+    };
+    let (session, address) = serve(&options).await;
+    let mut heavy = connect(address).await;
+    heavy.handshake("heavy", "correct horse").await.unwrap();
+    let mut streams = Vec::new();
+    for _ in 0..12 {
+        let info = heavy.execute(ENDLESS.to_string(), None).await.unwrap();
+        streams.push(heavy.do_get(ticket(&info)).await.unwrap());
+    }
+    // Three run and are not read; nine wait for them.
+    for stream in &mut streams[..3] {
+        stream.next().await.unwrap().unwrap();
+    }
+    let mut light = connect(address).await;
+    light.handshake("light", "battery staple").await.unwrap();
+    for _ in 0..20 {
+        let answer = tokio::time::timeout(Duration::from_secs(20), number(&mut light, "SELECT 1"));
+        assert_eq!(answer.await.unwrap(), 1);
+    }
+    drop(streams);
+    drop(heavy);
+    until_idle(&session).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn malformed_requests_are_errors() {
     let mut client = start().await;
     let garbage = vec![0xff; 100];
     let flight = client.inner_mut();
-    assert!(flight.get_flight_info(FlightDescriptor::new_cmd(garbage.clone())).await.is_err());
-    assert!(flight.get_flight_info(FlightDescriptor::new_path(vec!["x".to_string()])).await.is_err());
+    assert!(
+        flight
+            .get_flight_info(FlightDescriptor::new_cmd(garbage.clone()))
+            .await
+            .is_err()
+    );
+    assert!(
+        flight
+            .get_flight_info(FlightDescriptor::new_path(vec!["x".to_string()]))
+            .await
+            .is_err()
+    );
     assert!(flight.do_get(Ticket::new(garbage.clone())).await.is_err());
     assert!(flight.do_get(Ticket::new(Vec::new())).await.is_err());
-    let forged = TicketStatementQuery { statement_handle: "12 or so".into() };
-    assert!(flight.do_get(Ticket::new(forged.as_any().encode_to_vec())).await.is_err());
-    let cut = Any { value: vec![0x0a, 0xff].into(), ..CommandStatementQuery::default().as_any() };
-    assert!(flight.get_flight_info(FlightDescriptor::new_cmd(cut.encode_to_vec())).await.is_err());
-    for action in ["CancelFlightInfo", "CancelQuery", "CreatePreparedStatement", "Nonsense"] {
-        let action = Action { r#type: action.to_string(), body: garbage.clone().into() };
+    let forged = TicketStatementQuery {
+        statement_handle: "12 or so".into(),
+    };
+    assert!(
+        flight
+            .do_get(Ticket::new(forged.as_any().encode_to_vec()))
+            .await
+            .is_err()
+    );
+    let cut = Any {
+        value: vec![0x0a, 0xff].into(),
+        ..CommandStatementQuery::default().as_any()
+    };
+    assert!(
+        flight
+            .get_flight_info(FlightDescriptor::new_cmd(cut.encode_to_vec()))
+            .await
+            .is_err()
+    );
+    for action in [
+        "CancelFlightInfo",
+        "CancelQuery",
+        "CreatePreparedStatement",
+        "Nonsense",
+    ] {
+        let action = Action {
+            r#type: action.to_string(),
+            body: garbage.clone().into(),
+        };
         assert!(flight.do_action(action).await.is_err());
     }
     // Rows that are none.
@@ -448,11 +712,21 @@ async fn malformed_requests_are_errors() {
         data_body: body.into(),
         ..FlightData::default()
     };
-    for message in [data(garbage.clone(), Vec::new()), data(Vec::new(), garbage.clone())] {
-        assert!(flight.do_put(futures::stream::iter([message])).await.is_err());
+    for message in [
+        data(garbage.clone(), Vec::new()),
+        data(Vec::new(), garbage.clone()),
+    ] {
+        assert!(
+            flight
+                .do_put(futures::stream::iter([message]))
+                .await
+                .is_err()
+        );
     }
     // A header that promises more than the body has.
-    let good = arrow_flight::utils::batches_to_flight_data(&rows(0..1000).schema(), vec![rows(0..1000)]).unwrap();
+    let good =
+        arrow_flight::utils::batches_to_flight_data(&rows(0..1000).schema(), vec![rows(0..1000)])
+            .unwrap();
     let mut cut: Vec<FlightData> = good;
     cut[0].flight_descriptor = Some(descriptor.clone());
     cut[1].data_body = cut[1].data_body.slice(0..64);
@@ -465,7 +739,9 @@ async fn malformed_requests_are_errors() {
 async fn many_clients_at_once() {
     let (session, address) = serve(&OPTIONS).await;
     let mut first = connect(address).await;
-    ingest(&mut first, create("shared"), vec![rows(0..1000)]).await.unwrap();
+    ingest(&mut first, create("shared"), vec![rows(0..1000)])
+        .await
+        .unwrap();
     let end = Instant::now() + Duration::from_secs(4);
     let clients = (0..16).map(|i| async move {
         let mut client = connect(address).await;
@@ -473,20 +749,30 @@ async fn many_clients_at_once() {
         while Instant::now() < end {
             match appended % 3 {
                 0 => assert_eq!(number(&mut client, "SELECT min(n) FROM shared").await, 0),
-                1 => assert!(ask(&mut client, "SELECT nothing FROM shared").await.is_err()),
+                1 => assert!(
+                    ask(&mut client, "SELECT nothing FROM shared")
+                        .await
+                        .is_err()
+                ),
                 _ => {
-                    let sql = "SELECT n, repeat('x', 2000) AS x FROM shared WHERE n < 1000 LIMIT 1000";
+                    let sql =
+                        "SELECT n, repeat('x', 2000) AS x FROM shared WHERE n < 1000 LIMIT 1000";
                     assert_eq!(ask(&mut client, sql).await.unwrap().num_rows(), 1000);
                 }
             }
-            ingest(&mut client, append("shared"), vec![rows([1000 + i])]).await.unwrap();
+            ingest(&mut client, append("shared"), vec![rows([1000 + i])])
+                .await
+                .unwrap();
             appended += 1;
         }
         appended
     });
     let appended: i64 = futures::future::join_all(clients).await.into_iter().sum();
     assert!(appended >= 16, "{appended}");
-    assert_eq!(number(&mut first, "SELECT count(*) FROM shared").await, 1000 + appended);
+    assert_eq!(
+        number(&mut first, "SELECT count(*) FROM shared").await,
+        1000 + appended
+    );
     until_idle(&session).await;
 }
 
@@ -510,15 +796,29 @@ async fn other_machines_are_not_served_by_accident() {
             (Some(users.clone()), None),
             (None, Some(tls.clone())),
         ] {
-            let options = Options { listen, users, tls, ..OPTIONS };
+            let options = Options {
+                listen,
+                users,
+                tls,
+                ..OPTIONS
+            };
             let error = not_bound(&options).await;
             assert!(error.contains("other machines reach"), "{error}");
         }
     }
     let listen = "0.0.0.0:0".parse().unwrap();
     for options in [
-        Options { listen, users: Some(users.clone()), tls: Some(tls), ..OPTIONS },
-        Options { listen, allow_insecure_remote: true, ..OPTIONS },
+        Options {
+            listen,
+            users: Some(users.clone()),
+            tls: Some(tls),
+            ..OPTIONS
+        },
+        Options {
+            listen,
+            allow_insecure_remote: true,
+            ..OPTIONS
+        },
     ] {
         let session = Arc::new(Session::open(Settings::default()).await.unwrap());
         let threads = tokio::runtime::Handle::current();
@@ -526,23 +826,41 @@ async fn other_machines_are_not_served_by_accident() {
     }
     let empty = folder.path().join("empty");
     std::fs::write(&empty, "# nobody\n").unwrap();
-    let error = not_bound(&Options { users: Some(empty), ..OPTIONS }).await;
+    let error = not_bound(&Options {
+        users: Some(empty),
+        ..OPTIONS
+    })
+    .await;
     assert!(error.contains("no users"), "{error}");
 }
 
 fn entry(name: &str, role: Role, password: &str) -> Entry {
-    let user = User { name: name.to_string(), role };
+    let user = User {
+        name: name.to_string(),
+        role,
+    };
     Entry::new(user, Secret::Password, password).unwrap()
 }
 
 /// A certificate that the program made.
 fn certificate(folder: &Path) -> Tls {
     let made = Command::new(env!("CARGO_BIN_EXE_voxql"))
-        .args(["certificate", "--host", "localhost", "--host", "127.0.0.1", "--dir"])
+        .args([
+            "certificate",
+            "--host",
+            "localhost",
+            "--host",
+            "127.0.0.1",
+            "--dir",
+        ])
         .arg(folder)
         .output()
         .unwrap();
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    assert!(
+        made.status.success(),
+        "{}",
+        String::from_utf8_lossy(&made.stderr)
+    );
     Tls {
         certificate: folder.join("cert.pem"),
         key: folder.join("key.pem"),
@@ -558,18 +876,33 @@ async fn users_log_in_and_may_what_their_role_says() {
         entry("ben", Role::ReadOnly, "battery staple"),
     ];
     users::write(&file, &entries).unwrap();
-    let options = Options { users: Some(file), ..OPTIONS };
+    let options = Options {
+        users: Some(file),
+        ..OPTIONS
+    };
     let (_, address) = serve(&options).await;
     let mut nobody = connect(address).await;
-    assert_eq!(refusal(&mut nobody, "SELECT 1").await.0, Code::Unauthenticated);
-    assert!(ingest(&mut nobody, create("t"), vec![rows([1])]).await.is_err());
+    assert_eq!(
+        refusal(&mut nobody, "SELECT 1").await.0,
+        Code::Unauthenticated
+    );
+    assert!(
+        ingest(&mut nobody, create("t"), vec![rows([1])])
+            .await
+            .is_err()
+    );
     assert!(nobody.handshake("ana", "wrong").await.is_err());
     nobody.set_token("made up".to_string());
-    assert_eq!(refusal(&mut nobody, "SELECT 1").await.0, Code::Unauthenticated);
+    assert_eq!(
+        refusal(&mut nobody, "SELECT 1").await.0,
+        Code::Unauthenticated
+    );
 
     let mut ana = connect(address).await;
     ana.handshake("ana", "correct horse").await.unwrap();
-    ana.execute_update("CREATE TABLE t AS SELECT 1 AS n".to_string(), None).await.unwrap();
+    ana.execute_update("CREATE TABLE t AS SELECT 1 AS n".to_string(), None)
+        .await
+        .unwrap();
     let mut ben = connect(address).await;
     ben.handshake("ben", "battery staple").await.unwrap();
     assert_eq!(number(&mut ben, "SELECT n FROM t").await, 1);
@@ -593,12 +926,17 @@ async fn users_log_in_and_may_what_their_role_says() {
         let prepared = ben.prepare(sql.to_string(), None).await.unwrap_err();
         assert_eq!(refused(prepared).0, Code::PermissionDenied, "{sql}");
     }
-    let denied = ingest(&mut ben, append("t"), vec![rows([1])]).await.unwrap_err();
+    let denied = ingest(&mut ben, append("t"), vec![rows([1])])
+        .await
+        .unwrap_err();
     assert_eq!(refused(denied).0, Code::PermissionDenied);
     assert!(!target.exists());
     assert_eq!(number(&mut ana, "SELECT count(*) FROM t").await, 1);
     // A result is for the one who asked.
-    let info = ana.execute("SELECT n FROM t".to_string(), None).await.unwrap();
+    let info = ana
+        .execute("SELECT n FROM t".to_string(), None)
+        .await
+        .unwrap();
     let stolen = ben.do_get(ticket(&info)).await.err().unwrap();
     assert_eq!(refused(stolen).0, Code::NotFound);
     assert_eq!(fetch(&mut ana, info).await.unwrap().num_rows(), 1);
@@ -609,11 +947,21 @@ async fn what_is_said_over_tls() {
     let folder = tempfile::tempdir().unwrap();
     let tls = certificate(folder.path());
     let root = std::fs::read(&tls.certificate).unwrap();
-    let options = Options { tls: Some(tls.clone()), ..OPTIONS };
+    let options = Options {
+        tls: Some(tls.clone()),
+        ..OPTIONS
+    };
     let (_, address) = serve(&options).await;
     let endpoint = Endpoint::from_shared(format!("https://localhost:{}", address.port())).unwrap();
-    let config = ClientTlsConfig::new().ca_certificate(tonic::transport::Certificate::from_pem(root));
-    let channel = endpoint.clone().tls_config(config).unwrap().connect().await.unwrap();
+    let config =
+        ClientTlsConfig::new().ca_certificate(tonic::transport::Certificate::from_pem(root));
+    let channel = endpoint
+        .clone()
+        .tls_config(config)
+        .unwrap()
+        .connect()
+        .await
+        .unwrap();
     let mut client = FlightSqlServiceClient::new(channel);
     assert_eq!(number(&mut client, "SELECT 7").await, 7);
     // Whoever does not trust the certificate, or does not encrypt, is not served.
@@ -621,10 +969,20 @@ async fn what_is_said_over_tls() {
     assert!(untrusting.connect().await.is_err());
     let plain = Endpoint::from_shared(format!("http://{address}")).unwrap();
     if let Ok(channel) = plain.connect().await {
-        assert!(ask(&mut FlightSqlServiceClient::new(channel), "SELECT 7").await.is_err());
+        assert!(
+            ask(&mut FlightSqlServiceClient::new(channel), "SELECT 7")
+                .await
+                .is_err()
+        );
     }
     // A key that is none.
-    let options = Options { tls: Some(Tls { key: tls.certificate.clone(), ..tls }), ..OPTIONS };
+    let options = Options {
+        tls: Some(Tls {
+            key: tls.certificate.clone(),
+            ..tls
+        }),
+        ..OPTIONS
+    };
     let session = Arc::new(Session::open(Settings::default()).await.unwrap());
     let threads = tokio::runtime::Handle::current();
     let server = Server::bind(session, &options, threads).await.unwrap();
@@ -650,7 +1008,11 @@ fn users_are_added_listed_and_removed() {
         std::io::Write::write_all(&mut child.stdin.take().unwrap(), stdin.as_bytes()).unwrap();
         let output = child.wait_with_output().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        (output.status.success(), text(output.stdout), text(output.stderr))
+        (
+            output.status.success(),
+            text(output.stdout),
+            text(output.stderr),
+        )
     };
     let ana = ["add", "ana", "--role", "read-write"];
     assert!(run(&ana, "correct horse\n").0);
@@ -661,9 +1023,15 @@ fn users_are_added_listed_and_removed() {
     let (added, _, error) = run(&["add", "a b", "--role", "read-only"], "correct horse\n");
     assert!(!added && error.contains("no name"), "{error}");
     let (added, token, _) = run(&["add", "bot", "--role", "read-only", "--token"], "");
-    assert!(added && token.starts_with("bot.") && token.trim().len() == 4 + 64, "{token}");
+    assert!(
+        added && token.starts_with("bot.") && token.trim().len() == 4 + 64,
+        "{token}"
+    );
     let text = std::fs::read_to_string(&file).unwrap();
-    assert!(!text.contains("horse") && !text.contains(token.trim()), "{text}");
+    assert!(
+        !text.contains("horse") && !text.contains(token.trim()),
+        "{text}"
+    );
     assert_eq!(run(&["list"], "").1, "ana read-write\nbot read-only\n");
     assert!(run(&["remove", "ana"], "").0);
     assert!(!run(&["remove", "ana"], "").0);
@@ -695,7 +1063,9 @@ async fn kill_9_loses_no_acknowledged_ingest() {
         let mut client = connect(address).await;
         let command = into("t", TableNotExistOption::Create, TableExistsOption::Append);
         for _ in 0..3 {
-            kept += ingest(&mut client, command.clone(), vec![rows(0..1000)]).await.unwrap();
+            kept += ingest(&mut client, command.clone(), vec![rows(0..1000)])
+                .await
+                .unwrap();
         }
         // Killed in the middle of one more, at another moment each round.
         let unacknowledged = tokio::spawn(async move {
@@ -712,7 +1082,10 @@ async fn kill_9_loses_no_acknowledged_ingest() {
         let mut client = connect(address).await;
         let found = number(&mut client, "SELECT count(*) FROM t").await;
         // The last may have happened without its acknowledgement; then it did so wholly.
-        assert!(found == kept || found == kept + 2_000_000, "{found} of {kept} rows");
+        assert!(
+            found == kept || found == kept + 2_000_000,
+            "{found} of {kept} rows"
+        );
         kept = found;
         child.kill().unwrap();
         child.wait().unwrap();
@@ -726,7 +1099,10 @@ async fn sigterm_stops_the_server() {
     let (mut child, address) = program(folder.path());
     let mut client = connect(address).await;
     assert_eq!(number(&mut client, "SELECT 1").await, 1);
-    let asked = Command::new("kill").arg(child.id().to_string()).status().unwrap();
+    let asked = Command::new("kill")
+        .arg(child.id().to_string())
+        .status()
+        .unwrap();
     assert!(asked.success());
     let started = Instant::now();
     let status = loop {
