@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema};
-use arrow_flight::sql::metadata::{GetCatalogsBuilder, GetTableTypesBuilder};
-use arrow_flight::sql::{CommandGetDbSchemas, CommandGetTables};
+use arrow_flight::sql::metadata::GetCatalogsBuilder;
+use arrow_flight::sql::{CommandGetDbSchemas, CommandGetTableTypes, CommandGetTables};
 use datafusion::common::{Result, exec_err};
 use datafusion::logical_expr::TableType;
 use tonic::Status;
@@ -28,7 +28,7 @@ pub fn schemas(command: CommandGetDbSchemas) -> Result<RecordBatch, Status> {
 }
 
 pub fn table_types() -> Result<RecordBatch, Status> {
-    let mut builder = GetTableTypesBuilder::new();
+    let mut builder = CommandGetTableTypes {}.into_builder();
     builder.append(TABLE);
     builder.append(VIEW);
     Ok(builder.build()?)

@@ -9,14 +9,15 @@ use tonic::body::Body;
 use tonic::codegen::{Service, http};
 use tonic::server::NamedService;
 
-use super::users::{Role, User, Users};
+use super::logins::Logins;
+use super::users::{Role, User};
 
 /// Lets requests of users through, with the [`User`] in their extensions. Without users everybody
 /// may everything.
 #[derive(Clone)]
 pub struct Guard<S> {
     pub inner: S,
-    pub users: Option<Arc<Users>>,
+    pub logins: Option<Arc<Logins>>,
 }
 
 impl<S: NamedService> NamedService for Guard<S> {
@@ -43,17 +44,17 @@ where
         // The service that is ready is the one to call; its clone takes its place.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
-        let users = self.users.clone();
+        let logins = self.logins.clone();
         Box::pin(async move {
-            let user = match users {
+            let user = match logins {
                 None => Arc::new(User {
                     name: String::new(),
                     role: Role::ReadWrite,
                 }),
-                Some(users) => {
+                Some(logins) => {
                     let header = request.headers().get(http::header::AUTHORIZATION);
                     let header = header.and_then(|h| h.to_str().ok()).map(str::to_string);
-                    match users.who(header.as_deref()).await {
+                    match logins.who(header.as_deref()).await {
                         Ok(user) => user,
                         Err(status) => return Ok(status.into_http()),
                     }

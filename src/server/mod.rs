@@ -1,18 +1,20 @@
 //! The server: a database for many clients, over Arrow Flight SQL.
 //!
-//! [`service`] takes Flight SQL's commands. A text becomes a plan in [`planned`]; a query waits in
+//! [`commands`] takes Flight SQL's commands, and [`service`] has their steps. A text becomes a plan in [`planned`]; a query waits in
 //! [`queries`] until its client fetches it, and [`stream`] sends its rows in messages that
 //! [`encode`] makes. [`ingest`] takes a client's rows. All clients share one session, and with it
 //! one pool of memory; queries run on threads of their own ([`jobs`]),
 //! as many at once as [`turns`] lets. Before all of it [`guard`] asks
-//! [`users`] who sends a request.
+//! [`logins`] who sends a request.
 
 mod catalog;
+mod commands;
 mod encode;
 mod guard;
 mod info;
 mod ingest;
 mod jobs;
+mod logins;
 mod parameters;
 mod planned;
 mod prepared;
@@ -39,9 +41,9 @@ use tonic::transport::{Identity, ServerTlsConfig};
 use crate::session::Session;
 use guard::Guard;
 use jobs::Workers;
+use logins::Logins;
 use service::Service;
 use turns::Turns;
-use users::Users;
 
 /// Bytes of the largest message that is taken: ADBC ingests a table in batches as large as the
 /// client's, and a data frame is one batch.
@@ -84,7 +86,7 @@ pub struct Tls {
 pub struct Server {
     listener: TcpListener,
     service: Service,
-    users: Option<Arc<Users>>,
+    logins: Option<Arc<Logins>>,
     tls: Option<ServerTlsConfig>,
 }
 
@@ -96,17 +98,17 @@ impl Server {
     /// files of users, certificates and keys that cannot be read; and where the address cannot be had.
     pub async fn bind(session: Arc<Session>, options: &Options, threads: Handle) -> Result<Self> {
         let listen = options.listen;
+        let port = listen.port();
         let safe = options.users.is_some() && options.tls.is_some();
         if !listen.ip().is_loopback() && !safe && !options.allow_insecure_remote {
             return exec_err!(
                 "--listen {listen}: other machines reach this address, and whoever reaches the server reads and \
                  writes what you may. Give it users (--users) and encryption (--tls-cert, --tls-key), or listen on \
                  127.0.0.1 and let others come through SSH: ssh -L {port}:127.0.0.1:{port} HOST. \
-                 --allow-insecure-remote serves everybody all the same",
-                port = listen.port()
+                 --allow-insecure-remote serves everybody all the same"
             );
         }
-        let users = match &options.users {
+        let logins = match &options.users {
             None => None,
             Some(path) => match users::read(path)? {
                 none if none.is_empty() => {
@@ -115,7 +117,7 @@ impl Server {
                         path.display()
                     );
                 }
-                entries => Some(Arc::new(Users::new(entries)?)),
+                entries => Some(Arc::new(Logins::new(entries)?)),
             },
         };
         let tls = match &options.tls {
@@ -130,7 +132,7 @@ impl Server {
             Err(error) => return exec_err!("--listen {listen}: {error}"),
         };
         let most = options.max_queries;
-        let most_of_one = match users {
+        let most_of_one = match logins {
             Some(_) => most * 3 / 4,
             None => most,
         };
@@ -139,12 +141,12 @@ impl Server {
             time_limit: options.query_timeout,
             turns: Turns::new(most, most_of_one),
         };
-        let service = Service::new(session, workers, options.message_limit, users.clone())
+        let service = Service::new(session, workers, options.message_limit, logins.clone())
             .map_err(|error| DataFusionError::External(Box::new(error)))?;
         Ok(Self {
             listener,
             service,
-            users,
+            logins,
             tls,
         })
     }
@@ -171,7 +173,7 @@ impl Server {
             .max_encoding_message_size(usize::MAX);
         let service = Guard {
             inner: service,
-            users: self.users,
+            logins: self.logins,
         };
         let mut builder = tonic::transport::Server::builder()
             .http2_keepalive_interval(Some(KEEPALIVE))
