@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use datafusion::common::{Result, exec_err};
+use datafusion::common::{Result, exec_err, plan_err};
 use datafusion::execution::cache::cache_manager::CacheManagerConfig;
 use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
@@ -185,6 +185,10 @@ impl Session {
             Kind::CopyModel { name, file } => models::export(self, &name, &file).await,
             Kind::DropModel { name, if_exists } => models::drop_model(self, &name, if_exists).await,
             Kind::ExplainAlign(explain) => align::explain(self, *explain).await,
+            Kind::ShowQueries | Kind::CancelQuery(_) => plan_err!(
+                "{}: this is for clients of a server; here is one session, and Ctrl-C cancels",
+                statement.text
+            ),
             Kind::ShowModels => {
                 self.run_rows(models::show::show(&self.models, &self.context)?)
                     .await

@@ -72,9 +72,14 @@ impl FlightSqlService for Service {
     ) -> Info {
         let user = user(&request)?;
         no_transactions(query.transaction_id.as_ref())?;
-        let planned = self.planned(&user, query.query).await?;
-        let rows = self.ready(&user, planned).await?;
-        self.offer(user, rows, request.into_inner())
+        let running = self.queries.begin(&user, &query.query);
+        let rows = running
+            .or_cancelled(async {
+                let planned = self.planned(&user, query.query).await?;
+                self.ready(&user, planned).await
+            })
+            .await?;
+        self.offer(running, rows, request.into_inner())
     }
 
     async fn get_flight_info_prepared_statement(
@@ -83,9 +88,16 @@ impl FlightSqlService for Service {
         request: Request<FlightDescriptor>,
     ) -> Info {
         let user = user(&request)?;
-        let planned = self.bound(&user, &query.prepared_statement_handle).await?;
-        let rows = self.ready(&user, planned).await?;
-        self.offer(user, rows, request.into_inner())
+        let number = number(&query.prepared_statement_handle)?;
+        let prepared = self.prepared.get(&user, number)?;
+        let running = self.queries.begin(&user, prepared.text());
+        let rows = running
+            .or_cancelled(async {
+                let planned = self.bound(prepared).await?;
+                self.ready(&user, planned).await
+            })
+            .await?;
+        self.offer(running, rows, request.into_inner())
     }
 
     async fn do_get_statement(
@@ -107,8 +119,13 @@ impl FlightSqlService for Service {
     ) -> Result<i64, Status> {
         no_transactions(command.transaction_id.as_ref())?;
         let user = user(&request)?;
-        let planned = self.planned(&user, command.query).await?;
-        self.update(&user, planned).await
+        let running = self.queries.begin(&user, &command.query);
+        running
+            .or_cancelled(async {
+                let planned = self.planned(&user, command.query).await?;
+                self.update(&user, planned).await
+            })
+            .await
     }
 
     async fn do_put_prepared_statement_query(
@@ -139,8 +156,14 @@ impl FlightSqlService for Service {
         if with_values {
             self.keep_values(&user, &handle, stream).await?;
         }
-        let planned = self.bound(&user, &handle).await?;
-        self.update(&user, planned).await
+        let prepared = self.prepared.get(&user, number(&handle)?)?;
+        let running = self.queries.begin(&user, prepared.text());
+        running
+            .or_cancelled(async {
+                let planned = self.bound(prepared).await?;
+                self.update(&user, planned).await
+            })
+            .await
     }
 
     async fn do_put_statement_ingest(
@@ -152,11 +175,13 @@ impl FlightSqlService for Service {
         user.may_write()?;
         let session = Arc::clone(&self.session);
         let messages = request.into_inner();
-        let rows = self
-            .workers
-            .run_in_turn(&user, async move {
+        let running = self
+            .queries
+            .begin(&user, &format!("ingest into {}", command.table));
+        let rows = running
+            .or_cancelled(self.workers.run_in_turn(&user, async move {
                 ingest::ingest(&session, command, messages).await
-            })
+            }))
             .await?;
         Ok(i64::try_from(rows).unwrap_or(i64::MAX))
     }

@@ -27,6 +27,15 @@ pub enum Planned {
     Change { plan: LogicalPlan, text: String },
     /// A statement of VoxQL's own, planned as it runs.
     Own(Statement),
+    /// About the server itself, which does it at once.
+    Control(Control),
+}
+
+/// Statements about the server's statements.
+#[derive(Clone, Copy)]
+pub enum Control {
+    ShowQueries,
+    CancelQuery(u64),
 }
 
 /// A result that nobody has fetched yet.
@@ -93,6 +102,8 @@ pub async fn plan(session: &Session, statement: Statement) -> Result<Planned> {
             session.models(),
             session.context(),
         )?)),
+        Kind::ShowQueries => Ok(Planned::Control(Control::ShowQueries)),
+        Kind::CancelQuery(number) => Ok(Planned::Control(Control::CancelQuery(number))),
         _ => Ok(Planned::Own(statement)),
     }
 }
@@ -137,6 +148,8 @@ impl Planned {
             Self::Query(plan) => plan.exists(|node| Ok(changes(node))).unwrap_or(true),
             Self::Change { .. } => true,
             Self::Own(statement) => !matches!(statement.kind, Kind::ExplainAlign(_)),
+            // One's own queries are one's own.
+            Self::Control(_) => false,
         }
     }
 
@@ -144,7 +157,7 @@ impl Planned {
     pub fn logical(&self) -> Option<&LogicalPlan> {
         match self {
             Self::Query(plan) | Self::Change { plan, .. } => Some(plan),
-            Self::Own(_) => None,
+            Self::Own(_) | Self::Control(_) => None,
         }
     }
 
@@ -163,7 +176,7 @@ impl Planned {
                 plan: put(plan)?,
                 text,
             }),
-            Self::Own(_) if values.is_some() => {
+            _ if values.is_some() => {
                 plan_err!("this statement has no parameters, and values were given")
             }
             own => Ok(own),
@@ -184,6 +197,7 @@ impl Planned {
                 said(answer, true).await
             }
             Self::Own(statement) => said(session.execute(statement).await?, false).await,
+            Self::Control(_) => plan_err!("this is for the server"),
         }
     }
 
@@ -194,6 +208,7 @@ impl Planned {
             Self::Query(plan) => (session.run_rows(plan).await?, true),
             Self::Change { plan, text } => (session.execute_plan(plan, &text).await?, false),
             Self::Own(statement) => (session.execute(statement).await?, false),
+            Self::Control(_) => return plan_err!("this is for the server"),
         };
         let mut counted = answer.written.unwrap_or_default();
         let mut stream = answer.stream;
@@ -213,7 +228,7 @@ fn count(batch: &RecordBatch) -> Option<u64> {
 
 /// The rows of an answer, or the sentence that it is.
 async fn said(answer: Answer, to_its_end: bool) -> Result<Rows> {
-    let AnswerKind::Done(sentence) = answer.kind else {
+    let AnswerKind::Done(text_said) = answer.kind else {
         if !to_its_end {
             return Ok(Rows::Stream(answer.stream));
         }
@@ -221,19 +236,22 @@ async fn said(answer: Answer, to_its_end: bool) -> Result<Rows> {
         let batches: Vec<RecordBatch> = answer.stream.try_collect().await?;
         return held(schema, batches);
     };
+    let batch = sentence(text_said)?;
+    held(batch.schema(), vec![batch])
+}
+
+/// What was done, as a result.
+pub fn sentence(text: String) -> Result<RecordBatch> {
     let schema = Arc::new(Schema::new(vec![Field::new(
         "result",
         DataType::Utf8,
         false,
     )]));
-    let column = Arc::new(StringArray::from(vec![sentence]));
-    held(
-        Arc::clone(&schema),
-        vec![RecordBatch::try_new(schema, vec![column])?],
-    )
+    let column = Arc::new(StringArray::from(vec![text]));
+    Ok(RecordBatch::try_new(schema, vec![column])?)
 }
 
-fn held(schema: SchemaRef, batches: Vec<RecordBatch>) -> Result<Rows> {
+pub fn held(schema: SchemaRef, batches: Vec<RecordBatch>) -> Result<Rows> {
     let stream = MemoryStream::try_new(batches, schema, None)?;
     Ok(Rows::Stream(Box::pin(stream)))
 }

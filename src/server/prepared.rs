@@ -57,7 +57,7 @@ impl Prepared {
         };
         let columns = match &planned {
             Planned::Query(plan) => Some(plan.schema().as_arrow().clone()),
-            Planned::Change { .. } | Planned::Own(_) => None,
+            Planned::Change { .. } | Planned::Own(_) | Planned::Control(_) => None,
         };
         Ok(Self {
             owner,
@@ -68,6 +68,11 @@ impl Prepared {
             values: Mutex::new(None),
             used: Mutex::new(Instant::now()),
         })
+    }
+
+    /// What the client wrote.
+    pub fn text(&self) -> &str {
+        &self.statement.text
     }
 
     /// Keeps values for the runs to come.

@@ -1,16 +1,18 @@
-//! The results that clients have asked for: those that wait to be fetched, and those that run.
+//! The statements of all clients: those at work, and the results that wait to be fetched or are
+//! being sent.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray, UInt64Array};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tonic::Status;
 
 use super::planned::Rows;
-use super::users::User;
+use super::users::{Role, User};
 
 /// How long a result waits to be fetched.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -18,39 +20,100 @@ const PATIENCE: Duration = Duration::from_secs(600);
 /// Results that may wait at once, of all clients: each holds a plan.
 const MOST_WAITING: usize = 10_000;
 
-/// All queries of the server, by number.
+/// All statements of the server, by number.
 #[derive(Default)]
 pub struct Queries {
     last: AtomicU64,
-    known: Mutex<HashMap<u64, Query>>,
+    known: Mutex<BTreeMap<u64, Query>>,
 }
 
 struct Query {
-    /// Who asked; to others it does not exist.
     owner: Arc<User>,
+    text: String,
     since: Instant,
-    /// Taken when the client fetches them.
-    rows: Option<Rows>,
+    state: State,
     cancel: Arc<Notify>,
 }
 
-/// A query that runs. It is forgotten when this is dropped.
+enum State {
+    /// Something is done, or a query is planned.
+    Working,
+    /// For its client to fetch it.
+    Waiting(Rows),
+    /// Its client fetches it.
+    Sending,
+}
+
+impl State {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Working => "working",
+            Self::Waiting(_) => "waiting to be fetched",
+            Self::Sending => "sending",
+        }
+    }
+}
+
+impl Query {
+    /// Others' statements do not exist, but for those who may write.
+    fn concerns(&self, user: &User) -> bool {
+        user.role == Role::ReadWrite || *self.owner == *user
+    }
+}
+
+/// A statement at work. It is forgotten when this is dropped.
 pub struct Running {
     queries: Arc<Queries>,
-    number: u64,
+    pub number: u64,
     cancel: Arc<Notify>,
 }
 
 impl Running {
-    /// Ends when somebody cancels the query.
+    /// Ends when somebody cancels the statement.
     pub async fn cancelled(&self) {
         self.cancel.notified().await;
+    }
+
+    /// Does `work`, unless somebody cancels the statement before.
+    pub async fn or_cancelled<T>(
+        &self,
+        work: impl Future<Output = Result<T, Status>>,
+    ) -> Result<T, Status> {
+        tokio::select! {
+            done = work => done,
+            () = self.cancelled() => Err(Status::cancelled("the query was cancelled")),
+        }
+    }
+
+    /// Keeps the statement's result until it is fetched.
+    pub fn keep(self, rows: Rows) -> Result<u64, Status> {
+        let mut known = self.queries.known.lock();
+        known.retain(|_, query| {
+            !matches!(query.state, State::Waiting(_)) || query.since.elapsed() < PATIENCE
+        });
+        let waiting = known
+            .values()
+            .filter(|q| matches!(q.state, State::Waiting(_)));
+        if waiting.count() >= MOST_WAITING {
+            return Err(Status::resource_exhausted(format!(
+                "{MOST_WAITING} results wait to be fetched; fetch or cancel some"
+            )));
+        }
+        if let Some(query) = known.get_mut(&self.number) {
+            query.state = State::Waiting(rows);
+        }
+        Ok(self.number)
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.queries.known.lock().remove(&self.number);
+        let mut known = self.queries.known.lock();
+        if let Some(query) = known.get(&self.number)
+            && !matches!(query.state, State::Waiting(_))
+        {
+            known.remove(&self.number);
+        }
     }
 }
 
@@ -64,26 +127,23 @@ pub enum Cancelled {
 }
 
 impl Queries {
-    /// Keeps a result until it is fetched, and gives its number.
-    pub fn keep(&self, owner: Arc<User>, rows: Rows) -> Result<u64, Status> {
+    /// A statement that has arrived.
+    pub fn begin(self: &Arc<Self>, owner: &Arc<User>, text: &str) -> Running {
         let number = self.last.fetch_add(1, Ordering::Relaxed) + 1;
-        let mut known = self.known.lock();
-        known.retain(|_, query| query.rows.is_none() || query.since.elapsed() < PATIENCE);
-        if known.values().filter(|query| query.rows.is_some()).count() >= MOST_WAITING {
-            return Err(Status::resource_exhausted(format!(
-                "{MOST_WAITING} results wait to be fetched; fetch or cancel some"
-            )));
-        }
-        known.insert(
+        let cancel = Arc::<Notify>::default();
+        let query = Query {
+            owner: Arc::clone(owner),
+            text: text.to_string(),
+            since: Instant::now(),
+            state: State::Working,
+            cancel: Arc::clone(&cancel),
+        };
+        self.known.lock().insert(number, query);
+        Running {
+            queries: Arc::clone(self),
             number,
-            Query {
-                owner,
-                since: Instant::now(),
-                rows: Some(rows),
-                cancel: Arc::default(),
-            },
-        );
-        Ok(number)
+            cancel,
+        }
     }
 
     /// The result, for the one client that fetches it: a query runs once.
@@ -92,26 +152,28 @@ impl Queries {
         let query = known
             .get_mut(&number)
             .filter(|query| *query.owner == *owner);
-        match query.and_then(|query| Some((query.rows.take()?, Arc::clone(&query.cancel)))) {
-            Some((rows, cancel)) => {
-                let running = Running {
-                    queries: Arc::clone(self),
-                    number,
-                    cancel,
-                };
-                Ok((rows, running))
-            }
-            None => Err(Status::not_found(format!(
-                "there is no result {number} to fetch: it was fetched or cancelled, or waited longer than {} minutes",
-                PATIENCE.as_secs() / 60
-            ))),
+        if let Some(query) = query
+            && matches!(query.state, State::Waiting(_))
+            && let State::Waiting(rows) = std::mem::replace(&mut query.state, State::Sending)
+        {
+            let running = Running {
+                queries: Arc::clone(self),
+                number,
+                cancel: Arc::clone(&query.cancel),
+            };
+            return Ok((rows, running));
         }
+        Err(Status::not_found(format!(
+            "there is no result {number} to fetch: it was fetched or cancelled, or waited longer than {} minutes",
+            PATIENCE.as_secs() / 60
+        )))
     }
 
-    pub fn cancel(&self, owner: &User, number: u64) -> Result<Cancelled, Status> {
+    /// Stops a statement of the user's, or anybody's for one who may write.
+    pub fn cancel(&self, user: &User, number: u64) -> Result<Cancelled, Status> {
         let mut known = self.known.lock();
-        match known.get(&number).filter(|query| *query.owner == *owner) {
-            Some(query) if query.rows.is_some() => {
+        match known.get(&number).filter(|query| query.concerns(user)) {
+            Some(query) if matches!(query.state, State::Waiting(_)) => {
                 known.remove(&number);
                 Ok(Cancelled::Before)
             }
@@ -124,6 +186,39 @@ impl Queries {
             ))),
         }
     }
+
+    /// `SHOW QUERIES`: the user's statements, or everybody's for one who may write.
+    pub fn show(&self, user: &User) -> Result<RecordBatch, Status> {
+        let known = self.known.lock();
+        let shown: Vec<(&u64, &Query)> = known.iter().filter(|(_, q)| q.concerns(user)).collect();
+        let text = |of: fn(&Query) -> &str| {
+            let texts = shown.iter().map(|(_, query)| of(query));
+            Arc::new(StringArray::from_iter_values(texts)) as ArrayRef
+        };
+        let numbers = UInt64Array::from_iter_values(shown.iter().map(|(number, _)| **number));
+        let seconds = shown
+            .iter()
+            .map(|(_, query)| query.since.elapsed().as_secs_f64());
+        let seconds = Float64Array::from_iter_values(seconds);
+        Ok(RecordBatch::try_from_iter([
+            ("query", Arc::new(numbers) as ArrayRef),
+            ("user", text(|query| &query.owner.name)),
+            ("state", text(|query| query.state.name())),
+            ("seconds", Arc::new(seconds)),
+            ("statement", text(|query| &query.text)),
+        ])
+        .map_err(arrow_flight::error::FlightError::from)?)
+    }
+
+    /// Statements at work or being sent, and results that wait.
+    pub fn counts(&self) -> (usize, usize) {
+        let known = self.known.lock();
+        let waiting = known
+            .values()
+            .filter(|q| matches!(q.state, State::Waiting(_)));
+        let waiting = waiting.count();
+        (known.len() - waiting, waiting)
+    }
 }
 
 #[cfg(test)]
@@ -131,7 +226,6 @@ mod tests {
     use arrow::datatypes::Schema;
     use datafusion::physical_plan::EmptyRecordBatchStream;
 
-    use super::super::users::Role;
     use super::*;
 
     fn rows() -> Rows {
@@ -150,7 +244,10 @@ mod tests {
     #[tokio::test]
     async fn a_result_is_fetched_once_and_forgotten_at_its_end() {
         let queries = Arc::new(Queries::default());
-        let number = queries.keep(user("ana"), rows()).unwrap();
+        let number = queries
+            .begin(&user("ana"), "SELECT 1")
+            .keep(rows())
+            .unwrap();
         let (_, running) = queries.fetch(&user("ana"), number).unwrap();
         assert!(queries.fetch(&user("ana"), number).is_err());
         assert_eq!(
@@ -165,7 +262,10 @@ mod tests {
     #[test]
     fn a_result_that_waits_is_cancelled_at_once() {
         let queries = Arc::new(Queries::default());
-        let number = queries.keep(user("ana"), rows()).unwrap();
+        let number = queries
+            .begin(&user("ana"), "SELECT 1")
+            .keep(rows())
+            .unwrap();
         assert_eq!(
             queries.cancel(&user("ana"), number).unwrap(),
             Cancelled::Before
@@ -176,9 +276,32 @@ mod tests {
     #[test]
     fn a_result_is_its_owner_s() {
         let queries = Arc::new(Queries::default());
-        let number = queries.keep(user("ana"), rows()).unwrap();
+        let number = queries
+            .begin(&user("ana"), "SELECT 1")
+            .keep(rows())
+            .unwrap();
         assert!(queries.fetch(&user("ben"), number).is_err());
         assert!(queries.cancel(&user("ben"), number).is_err());
         assert!(queries.fetch(&user("ana"), number).is_ok());
+    }
+
+    #[test]
+    fn users_see_their_own_statements() {
+        let queries = Arc::new(Queries::default());
+        let running = queries.begin(&user("ana"), "SELECT 1");
+        queries
+            .begin(&user("ben"), "SELECT 2")
+            .keep(rows())
+            .unwrap();
+        let shown = queries.show(&user("ana")).unwrap();
+        assert_eq!(shown.num_rows(), 1);
+        let admin = User {
+            name: "eva".to_string(),
+            role: Role::ReadWrite,
+        };
+        assert_eq!(queries.show(&admin).unwrap().num_rows(), 2);
+        assert_eq!(queries.counts(), (1, 1));
+        drop(running);
+        assert_eq!(queries.counts(), (0, 1));
     }
 }

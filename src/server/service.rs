@@ -22,9 +22,9 @@ use tonic::{Request, Response, Status};
 use super::encode::plain_schema;
 use super::jobs::Workers;
 use super::logins::Logins;
-use super::planned::{self, Planned, Rows, one_statement};
-use super::prepared::PreparedStatements;
-use super::queries::{Cancelled, Queries};
+use super::planned::{self, Control, Planned, Rows, held, one_statement, sentence};
+use super::prepared::{Prepared, PreparedStatements};
+use super::queries::{Cancelled, Queries, Running};
 use super::status::status;
 use super::stream::{FlightStream, send_batch};
 use super::users::User;
@@ -71,10 +71,10 @@ impl Service {
     }
 
     /// Keeps a result, and tells the client where to fetch it.
-    pub fn offer(&self, owner: Arc<User>, rows: Rows, descriptor: FlightDescriptor) -> Info {
+    pub fn offer(&self, running: Running, rows: Rows, descriptor: FlightDescriptor) -> Info {
         let schema = plain_schema(&rows.schema());
         let ticket = TicketStatementQuery {
-            statement_handle: handle(self.queries.keep(owner, rows)?),
+            statement_handle: handle(running.keep(rows)?),
         };
         flight_info(descriptor, &schema, &ticket)
     }
@@ -94,6 +94,10 @@ impl Service {
     }
 
     pub async fn update(&self, user: &User, planned: Planned) -> Result<i64, Status> {
+        if let Planned::Control(control) = planned {
+            self.control(user, control)?;
+            return Ok(0);
+        }
         let session = Arc::clone(&self.session);
         let written = self
             .workers
@@ -106,9 +110,21 @@ impl Service {
         Ok(written.map_or(-1, |rows| i64::try_from(rows).unwrap_or(i64::MAX)))
     }
 
+    fn control(&self, user: &User, control: Control) -> Result<RecordBatch, Status> {
+        match control {
+            Control::ShowQueries => self.queries.show(user),
+            Control::CancelQuery(number) => {
+                let said = match self.queries.cancel(user, number)? {
+                    Cancelled::Before => format!("cancelled query {number}, which had not started"),
+                    Cancelled::Running => format!("told query {number} to stop"),
+                };
+                sentence(said).map_err(|error| status(&error))
+            }
+        }
+    }
+
     /// A prepared statement with its values, planned again if it ran before.
-    pub async fn bound(&self, user: &User, handle: &Bytes) -> Result<Planned, Status> {
-        let prepared = self.prepared.get(user, number(handle)?)?;
+    pub async fn bound(&self, prepared: Arc<Prepared>) -> Result<Planned, Status> {
         let session = Arc::clone(&self.session);
         self.workers
             .run(async move {
@@ -141,6 +157,11 @@ impl Service {
 
     /// Makes a result ready: what changes something is done now, once.
     pub async fn ready(&self, user: &User, planned: Planned) -> Result<Rows, Status> {
+        if let Planned::Control(control) = planned {
+            // It does not wait for a turn: it may be wanted because there is none.
+            let batch = self.control(user, control)?;
+            return held(batch.schema(), vec![batch]).map_err(|error| status(&error));
+        }
         let session = Arc::clone(&self.session);
         self.workers
             .run_in_turn(user, async move {

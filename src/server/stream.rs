@@ -147,7 +147,10 @@ mod tests {
             Ok(batch())
         });
         let rows = RecordBatchStreamAdapter::new(batch().schema(), batches);
-        let number = queries.keep(ana(), Rows::Stream(Box::pin(rows))).unwrap();
+        let number = queries
+            .begin(&ana(), "SELECT 1")
+            .keep(Rows::Stream(Box::pin(rows)))
+            .unwrap();
         let (rows, running) = queries.fetch(&ana(), number).unwrap();
         let workers = Workers {
             threads: tokio::runtime::Handle::current(),

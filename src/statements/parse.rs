@@ -1,5 +1,5 @@
 //! The parser: DataFusion's statements, and `CREATE MODEL`, `COPY MODEL`, `DROP MODEL`,
-//! `SHOW MODELS`, `EXPLAIN ALIGN`.
+//! `SHOW MODELS`, `SHOW QUERIES`, `CANCEL QUERY`, `EXPLAIN ALIGN`.
 
 use std::collections::BTreeMap;
 
@@ -37,6 +37,10 @@ pub enum Kind {
         if_exists: bool,
     },
     ShowModels,
+    /// What a server does.
+    ShowQueries,
+    /// `CANCEL QUERY number`, on a server.
+    CancelQuery(u64),
     ExplainAlign(Box<ExplainAlign>),
 }
 
@@ -177,6 +181,14 @@ impl<'a> Parser<'a> {
         if self.words_ahead(&["show", "models"]) {
             self.skip(2);
             return Ok(Kind::ShowModels);
+        }
+        if self.words_ahead(&["show", "queries"]) {
+            self.skip(2);
+            return Ok(Kind::ShowQueries);
+        }
+        if self.words_ahead(&["cancel", "query"]) {
+            self.skip(2);
+            return Ok(Kind::CancelQuery(self.inner.parser.parse_literal_uint()?));
         }
         if self.words_ahead(&["explain", "align"]) {
             self.skip(2);
