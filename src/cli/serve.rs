@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use indicatif::MultiProgress;
 use tokio::runtime::Builder;
+use tracing_subscriber::EnvFilter;
 
 use super::shell::{Stop, no_threads, workers};
 use super::{bytes, logger};
@@ -60,14 +61,43 @@ pub struct Serve {
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
 
+    /// Where to give figures (/metrics, for Prometheus) and signs of life (/health), over HTTP
+    #[arg(long, value_name = "ADDRESS")]
+    metrics: Option<SocketAddr>,
+
+    /// How the log is written to stderr; VOXQL_LOG=warn|info|debug says how much, info by default
+    #[arg(long, value_enum, default_value = "text")]
+    log_format: LogFormat,
+
     /// Serve other machines even though anybody may come in, or listen to what is said
     #[arg(long)]
     allow_insecure_remote: bool,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+/// The log of statements and logins. Warnings of readers and functions go where the shell's go.
+fn log(format: LogFormat) {
+    let level =
+        EnvFilter::try_from_env("VOXQL_LOG").unwrap_or_else(|_| EnvFilter::new("voxql=info"));
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(level)
+        .with_writer(std::io::stderr);
+    // A program that embeds the server may have a log already; that one stays.
+    let _ = match format {
+        LogFormat::Text => log.try_init(),
+        LogFormat::Json => log.json().try_init(),
+    };
+}
+
 /// Serves until Ctrl-C or SIGTERM.
 pub fn run(serve: &Serve) -> Result<(), Stop> {
     logger::install(&MultiProgress::new());
+    log(serve.log_format);
     let threads = serve.threads.map(usize::from);
     let workers = workers(threads)?;
     // Apart from the queries' threads: clients are heard while kernels keep those busy.
@@ -92,12 +122,16 @@ pub fn run(serve: &Serve) -> Result<(), Stop> {
             .clone()
             .zip(serve.tls_key.clone())
             .map(|(certificate, key)| Tls { certificate, key }),
+        metrics: serve.metrics,
         allow_insecure_remote: serve.allow_insecure_remote,
     };
     let served = front.block_on(async {
         let server = Server::bind(session, &options, workers.handle().clone()).await?;
         let mut stdout = std::io::stdout();
         writeln!(stdout, "listening on {}", server.uri()?)?;
+        if let Some(address) = server.metrics_address()? {
+            writeln!(stdout, "metrics on http://{address}/metrics")?;
+        }
         stdout.flush()?;
         Ok::<_, Stop>(server.run(asked_to_stop()).await?)
     });

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 use tonic::Status;
 
+use super::operate::Metrics;
 use super::users::{Entry, Role, Secret, User, random_secret};
 
 /// How long a login holds.
@@ -26,6 +27,7 @@ const AT_ONCE: usize = 2;
 /// The users of a server, and who has logged in.
 pub struct Logins {
     entries: Vec<Entry>,
+    metrics: Arc<Metrics>,
     /// By the hash of an `authorization` header that was verified.
     sessions: Mutex<HashMap<[u8; 32], (Arc<User>, Instant)>>,
     verifying: Semaphore,
@@ -34,13 +36,14 @@ pub struct Logins {
 }
 
 impl Logins {
-    pub fn new(entries: Vec<Entry>) -> Result<Self, DataFusionError> {
+    pub fn new(entries: Vec<Entry>, metrics: Arc<Metrics>) -> Result<Self, DataFusionError> {
         let user = User {
             name: "nobody".to_string(),
             role: Role::ReadOnly,
         };
         Ok(Self {
             entries,
+            metrics,
             sessions: Mutex::default(),
             verifying: Semaphore::new(AT_ONCE),
             nobody: Entry::new(user, Secret::Password, &random_secret())?,
@@ -75,7 +78,8 @@ impl Logins {
         match verified {
             Some(user) => Ok(self.remember(header, user)),
             None => {
-                log::warn!("failed login of {name:?}");
+                self.metrics.failed_logins.inc();
+                tracing::warn!(user = name, "failed login");
                 tokio::time::sleep(PENALTY).await;
                 Err(Status::unauthenticated(
                     "user and password, or token, are wrong",
@@ -153,7 +157,7 @@ mod tests {
             Entry::new(user("ana", Role::ReadWrite), Secret::Password, "pass:word").unwrap(),
             Entry::new(user("bot", Role::ReadOnly), Secret::Token, "bot.1234").unwrap(),
         ];
-        Arc::new(Logins::new(entries).unwrap())
+        Arc::new(Logins::new(entries, Arc::default()).unwrap())
     }
 
     #[tokio::test]

@@ -15,6 +15,7 @@ mod info;
 mod ingest;
 mod jobs;
 mod logins;
+mod operate;
 mod parameters;
 mod planned;
 mod prepared;
@@ -32,6 +33,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow_flight::flight_service_server::FlightServiceServer;
+use axum::Router;
 use datafusion::common::{DataFusionError, Result, exec_err};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
@@ -42,6 +44,8 @@ use crate::session::Session;
 use guard::Guard;
 use jobs::Workers;
 use logins::Logins;
+use operate::{Figures, Metrics};
+use queries::Queries;
 use service::Service;
 use turns::Turns;
 
@@ -71,6 +75,8 @@ pub struct Options {
     /// A file of users, as [`users`] describes it; without one, nobody logs in.
     pub users: Option<PathBuf>,
     pub tls: Option<Tls>,
+    /// Where /metrics and /health are, over HTTP.
+    pub metrics: Option<SocketAddr>,
     /// Serve other machines without users, or without TLS.
     pub allow_insecure_remote: bool,
 }
@@ -88,6 +94,7 @@ pub struct Server {
     service: Service,
     logins: Option<Arc<Logins>>,
     tls: Option<ServerTlsConfig>,
+    pages: Option<(TcpListener, Router)>,
 }
 
 impl Server {
@@ -108,6 +115,7 @@ impl Server {
                  --allow-insecure-remote serves everybody all the same"
             );
         }
+        let metrics = Arc::<Metrics>::default();
         let logins = match &options.users {
             None => None,
             Some(path) => match users::read(path)? {
@@ -117,7 +125,7 @@ impl Server {
                         path.display()
                     );
                 }
-                entries => Some(Arc::new(Logins::new(entries)?)),
+                entries => Some(Arc::new(Logins::new(entries, Arc::clone(&metrics))?)),
             },
         };
         let tls = match &options.tls {
@@ -127,9 +135,19 @@ impl Server {
                 Some(ServerTlsConfig::new().identity(identity))
             }
         };
-        let listener = match TcpListener::bind(listen).await {
-            Ok(listener) => listener,
-            Err(error) => return exec_err!("--listen {listen}: {error}"),
+        let clients = listener("--listen", listen).await?;
+        let queries = Queries::new(Arc::clone(&metrics));
+        let pages = match options.metrics {
+            None => None,
+            Some(address) => {
+                let figures = Figures {
+                    metrics,
+                    queries: Arc::clone(&queries),
+                    memory: Arc::clone(&session.context().runtime_env().memory_pool),
+                };
+                let listener = listener("--metrics", address).await?;
+                Some((listener, operate::pages(figures)))
+            }
         };
         let most = options.max_queries;
         let most_of_one = match logins {
@@ -141,18 +159,33 @@ impl Server {
             time_limit: options.query_timeout,
             turns: Turns::new(most, most_of_one),
         };
-        let service = Service::new(session, workers, options.message_limit, logins.clone())
-            .map_err(|error| DataFusionError::External(Box::new(error)))?;
+        let service = Service::new(
+            session,
+            workers,
+            options.message_limit,
+            logins.clone(),
+            queries,
+        )
+        .map_err(|error| DataFusionError::External(Box::new(error)))?;
         Ok(Self {
-            listener,
+            listener: clients,
             service,
             logins,
             tls,
+            pages,
         })
     }
 
     pub fn address(&self) -> Result<SocketAddr> {
         Ok(self.listener.local_addr()?)
+    }
+
+    /// Where /metrics and /health are.
+    pub fn metrics_address(&self) -> Result<Option<SocketAddr>> {
+        match &self.pages {
+            Some((listener, _)) => Ok(Some(listener.local_addr()?)),
+            None => Ok(None),
+        }
     }
 
     /// What clients connect to.
@@ -196,12 +229,26 @@ impl Server {
             drop(stopping);
             tokio::time::sleep(GRACE).await;
         };
+        let pages = async {
+            match self.pages {
+                Some((listener, pages)) => axum::serve(listener, pages).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
+            failed = pages => Ok(failed?),
             served = served => {
                 served.map_err(|error| DataFusionError::External(Box::new(error)))
             }
             () = patience => Ok(()),
         }
+    }
+}
+
+async fn listener(option: &str, address: SocketAddr) -> Result<TcpListener> {
+    match TcpListener::bind(address).await {
+        Ok(listener) => Ok(listener),
+        Err(error) => exec_err!("{option} {address}: {error}"),
     }
 }
 

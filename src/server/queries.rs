@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray, UInt64Array};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
-use tonic::Status;
+use tonic::{Code, Status};
 
+use super::operate::Metrics;
 use super::planned::Rows;
 use super::users::{Role, User};
 
@@ -20,10 +21,14 @@ const PATIENCE: Duration = Duration::from_secs(600);
 /// Results that may wait at once, of all clients: each holds a plan.
 const MOST_WAITING: usize = 10_000;
 
+/// Characters of a statement in the log.
+const LOGGED: usize = 500;
+
 /// All statements of the server, by number.
 #[derive(Default)]
 pub struct Queries {
     last: AtomicU64,
+    metrics: Arc<Metrics>,
     known: Mutex<BTreeMap<u64, Query>>,
 }
 
@@ -66,6 +71,8 @@ pub struct Running {
     queries: Arc<Queries>,
     pub number: u64,
     cancel: Arc<Notify>,
+    /// How it went; while it is not known, the client has gone away.
+    outcome: Mutex<Code>,
 }
 
 impl Running {
@@ -79,10 +86,20 @@ impl Running {
         &self,
         work: impl Future<Output = Result<T, Status>>,
     ) -> Result<T, Status> {
-        tokio::select! {
+        let done = tokio::select! {
             done = work => done,
             () = self.cancelled() => Err(Status::cancelled("the query was cancelled")),
-        }
+        };
+        self.went(&done);
+        done
+    }
+
+    /// Says how it went, for the log.
+    pub fn went<T>(&self, done: &Result<T, Status>) {
+        *self.outcome.lock() = match done {
+            Ok(_) => Code::Ok,
+            Err(status) => status.code(),
+        };
     }
 
     /// Keeps the statement's result until it is fetched.
@@ -111,9 +128,29 @@ impl Drop for Running {
         let mut known = self.queries.known.lock();
         if let Some(query) = known.get(&self.number)
             && !matches!(query.state, State::Waiting(_))
+            && let Some(query) = known.remove(&self.number)
         {
-            known.remove(&self.number);
+            drop(known);
+            self.record(&query);
         }
+    }
+}
+
+impl Running {
+    fn record(&self, query: &Query) {
+        let outcome = *self.outcome.lock();
+        let seconds = query.since.elapsed().as_secs_f64();
+        self.queries.metrics.statement(outcome, seconds);
+        let text: String = query.text.chars().take(LOGGED).collect();
+        let (number, user) = (self.number, query.owner.name.as_str());
+        tracing::info!(
+            query = number,
+            user,
+            ?outcome,
+            seconds,
+            statement = text,
+            "statement"
+        );
     }
 }
 
@@ -127,6 +164,13 @@ pub enum Cancelled {
 }
 
 impl Queries {
+    pub fn new(metrics: Arc<Metrics>) -> Arc<Self> {
+        Arc::new(Self {
+            metrics,
+            ..Self::default()
+        })
+    }
+
     /// A statement that has arrived.
     pub fn begin(self: &Arc<Self>, owner: &Arc<User>, text: &str) -> Running {
         let number = self.last.fetch_add(1, Ordering::Relaxed) + 1;
@@ -143,6 +187,7 @@ impl Queries {
             queries: Arc::clone(self),
             number,
             cancel,
+            outcome: Mutex::new(Code::Cancelled),
         }
     }
 
@@ -160,6 +205,7 @@ impl Queries {
                 queries: Arc::clone(self),
                 number,
                 cancel: Arc::clone(&query.cancel),
+                outcome: Mutex::new(Code::Cancelled),
             };
             return Ok((rows, running));
         }

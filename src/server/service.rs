@@ -57,13 +57,14 @@ impl Service {
         workers: Workers,
         message_limit: usize,
         logins: Option<Arc<Logins>>,
+        queries: Arc<Queries>,
     ) -> Result<Self, Status> {
         Ok(Self {
             session,
             workers,
             message_limit,
             logins,
-            queries: Arc::default(),
+            queries,
             prepared: PreparedStatements::default(),
             sql_info: info::sql_info()?,
             type_info: info::type_info()?,

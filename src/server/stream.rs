@@ -87,11 +87,12 @@ async fn watch(
             Ok(done) => done,
             Err(error) => Err(failed(&error)),
         },
-        () = sender.closed() => Ok(()),
+        () = sender.closed() => Err(Status::cancelled("the client has gone")),
         () = running.cancelled() => Err(Status::cancelled("the query was cancelled")),
         () = until(workers.time_limit) => Err(too_long(workers.time_limit)),
     };
     drop(job);
+    running.went(&end);
     if let Err(error) = end {
         // A client that has gone does not hear it.
         let _ = sender.send(Err(error)).await;

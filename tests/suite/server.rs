@@ -38,6 +38,7 @@ const OPTIONS: Options = Options {
     message_limit: 16 << 20,
     users: None,
     tls: None,
+    metrics: None,
     allow_insecure_remote: false,
 };
 
@@ -601,8 +602,13 @@ async fn queries_are_shown_and_cancelled_by_their_number() {
     let text = |column: usize| shown.column(column).as_string::<i32>().value(0).to_string();
     assert_eq!((text(2).as_str(), text(4).as_str()), ("sending", ENDLESS));
     let number = shown.column(0).as_primitive::<UInt64Type>().value(0);
-    let said = ask(&mut other, &format!("CANCEL QUERY {number}")).await.unwrap();
-    assert_eq!(said.column(0).as_string::<i32>().value(0), format!("told query {number} to stop"));
+    let said = ask(&mut other, &format!("CANCEL QUERY {number}"))
+        .await
+        .unwrap();
+    assert_eq!(
+        said.column(0).as_string::<i32>().value(0),
+        format!("told query {number} to stop")
+    );
     loop {
         match stream.next().await {
             Some(Ok(_)) => {}
@@ -624,7 +630,9 @@ async fn queries_are_shown_and_cancelled_by_their_number() {
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     };
-    ask(&mut other, &format!("CANCEL QUERY {number}")).await.unwrap();
+    ask(&mut other, &format!("CANCEL QUERY {number}"))
+        .await
+        .unwrap();
     assert_eq!(writing.await.unwrap(), Code::Cancelled);
     assert_eq!(ask(&mut other, "SHOW QUERIES").await.unwrap().num_rows(), 1);
 }
@@ -982,6 +990,55 @@ async fn users_log_in_and_may_what_their_role_says() {
     let stolen = ben.do_get(ticket(&info)).await.err().unwrap();
     assert_eq!(refused(stolen).0, Code::NotFound);
     assert_eq!(fetch(&mut ana, info).await.unwrap().num_rows(), 1);
+}
+
+/// A page over HTTP/1.1, headers and all.
+async fn page(address: SocketAddr, path: &str) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.unwrap();
+    text
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn figures_for_prometheus() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("users");
+    users::write(&file, &[entry("ana", Role::ReadOnly, "correct horse")]).unwrap();
+    let options = Options {
+        users: Some(file),
+        metrics: Some(OPTIONS.listen),
+        ..OPTIONS
+    };
+    let session = Arc::new(Session::open(Settings::default()).await.unwrap());
+    let threads = tokio::runtime::Handle::current();
+    let server = Server::bind(session, &options, threads).await.unwrap();
+    let address = server.address().unwrap();
+    let pages = server.metrics_address().unwrap().unwrap();
+    tokio::spawn(server.run(pending()));
+    assert!(page(pages, "/health").await.starts_with("HTTP/1.1 200"));
+    let mut client = connect(address).await;
+    assert!(client.handshake("ana", "wrong").await.is_err());
+    client.handshake("ana", "correct horse").await.unwrap();
+    assert_eq!(number(&mut client, "SELECT 1").await, 1);
+    assert!(ask(&mut client, "SELECT nothing").await.is_err());
+    client.execute("SELECT 2".to_string(), None).await.unwrap();
+    let text = page(pages, "/metrics").await;
+    for line in [
+        "voxql_statements_total{outcome=\"Ok\"} 1",
+        "voxql_statements_total{outcome=\"InvalidArgument\"} 1",
+        "voxql_statement_seconds_count 2",
+        "voxql_failed_logins_total 1",
+        "voxql_statements_running 0",
+        "voxql_results_waiting 1",
+        "voxql_memory_bytes ",
+    ] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
+    assert!(page(pages, "/other").await.starts_with("HTTP/1.1 404"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
