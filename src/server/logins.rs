@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
+use base64::prelude::BASE64_STANDARD_NO_PAD;
 use datafusion::common::DataFusionError;
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
@@ -130,7 +130,11 @@ fn credentials(header: &str) -> Option<(String, Secret, String)> {
         return Some((name.to_string(), Secret::Token, rest.to_string()));
     }
     if scheme.eq_ignore_ascii_case("basic") {
-        let text = String::from_utf8(BASE64_STANDARD.decode(rest).ok()?).ok()?;
+        // Go's clients, and ADBC with them, leave the padding out.
+        let bytes = BASE64_STANDARD_NO_PAD
+            .decode(rest.trim_end_matches('='))
+            .ok()?;
+        let text = String::from_utf8(bytes).ok()?;
         let (name, password) = text.split_once(':')?;
         return Some((name.to_string(), Secret::Password, password.to_string()));
     }
@@ -139,6 +143,8 @@ fn credentials(header: &str) -> Option<(String, Secret, String)> {
 
 #[cfg(test)]
 mod tests {
+    use base64::prelude::BASE64_STANDARD;
+
     use super::*;
 
     fn basic(name: &str, password: &str) -> String {
@@ -165,6 +171,8 @@ mod tests {
         let users = users();
         let ana = users.who(Some(&basic("ana", "pass:word"))).await.unwrap();
         assert_eq!((ana.name.as_str(), ana.role), ("ana", Role::ReadWrite));
+        let unpadded = basic("ana", "pass:word").trim_end_matches('=').to_string();
+        assert_eq!(users.who(Some(&unpadded)).await.unwrap(), ana);
         let token = format!("Bearer {}", users.token(&ana));
         assert_eq!(users.who(Some(&token)).await.unwrap(), ana);
         let bot = users.who(Some("Bearer bot.1234")).await.unwrap();

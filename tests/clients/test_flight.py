@@ -62,7 +62,7 @@ def test_statements_that_do_something_run_once(cursor):
     cursor.execute("SELECT count(*) FROM once")
     assert cursor.fetchone() == (2,)
     cursor.execute("SHOW MODELS")
-    assert cursor.fetchall() == []
+    assert "hashing" in [row[0] for row in cursor.fetchall()]
 
 
 def test_a_statement_is_done_when_execute_returns(connection):
@@ -136,18 +136,25 @@ def test_wide_rows(connection, cursor):
     """Rows of a megabyte: more in one batch than a message may have."""
     brains = np.arange(24 * 260_000, dtype=np.float32).reshape(24, -1)
     column = pa.FixedSizeListArray.from_arrays(pa.array(brains.ravel()), brains.shape[1])
-    cursor.adbc_ingest("brains", pa.table({"n": range(24), "v": column}), mode="create")
+    table = pa.table({"n": range(24), "v": column})
+    # What ADBC sends is bounded, too.
+    batches = pa.RecordBatchReader.from_batches(table.schema, table.to_batches(max_chunksize=8))
+    assert cursor.adbc_ingest("brains", batches, mode="create") == 24
     cursor.execute("SELECT v FROM brains ORDER BY n")
     back = cursor.fetch_arrow_table()["v"].combine_chunks()
     assert np.array_equal(back.flatten().to_numpy().reshape(24, -1), brains)
 
 
-def test_a_row_too_wide_names_the_option(uri, cursor):
-    wide = pa.FixedSizeListArray.from_arrays(pa.array(np.zeros(5_000_000, np.float32)), 5_000_000)
-    cursor.adbc_ingest("wide", pa.table({"v": wide}), mode="create")
+def test_a_row_too_wide_names_the_option(tmp_path, cursor):
+    wide = "SELECT repeat('x', 20000000) AS x"
     with pytest.raises(adbc_driver_manager.Error, match="with_max_msg_size"):
-        cursor.execute("SELECT v FROM wide")
+        cursor.execute(wide)
         cursor.fetch_arrow_table()
+    with served(tmp_path / "study", "--max-message-size", "64MiB") as uri:
+        more = {"adbc.flight.sql.client_option.with_max_msg_size": str(64 << 20)}
+        with flight.connect(uri, db_kwargs=more, autocommit=True) as patient, patient.cursor() as cursor:
+            cursor.execute(wide)
+            assert len(cursor.fetchone()[0]) == 20_000_000
 
 
 def test_transactions_are_not_there(uri):
@@ -176,7 +183,7 @@ def test_pandas(connection):
     with pytest.raises(ValueError, match="already exists"):
         frame.to_sql("pandas_words", connection, index=False)
     assert frame.to_sql("pandas_words", connection, index=False, if_exists="replace") == 3
-    back = pd.read_sql("SELECT * FROM pandas_words WHERE t > ? ORDER BY t", connection, params=[0.7])
+    back = pd.read_sql("SELECT * FROM pandas_words WHERE t > 0.7 ORDER BY t", connection)
     assert back["t"].tolist() == [1.0, 1.5]
     assert back["word"][0] == "ship" and pd.isna(back["word"][1])
 
