@@ -62,10 +62,8 @@ pub async fn insert(session: &Session, statement: DmlStatement) -> Result<Answer
     if rows > 0 {
         staging.publish_part(&name)?;
     }
-    Ok(Answer::done(format!(
-        "inserted {} into {name}",
-        count(rows)
-    )))
+    let said = format!("inserted {} into {name}", count(rows));
+    Ok(Answer::written(said, rows))
 }
 
 async fn create_table(session: &Session, create: CreateMemoryTable) -> Result<Answer> {
@@ -86,10 +84,8 @@ async fn create_table(session: &Session, create: CreateMemoryTable) -> Result<An
     refuse_taken(session, name, ObjectKind::Table, create.or_replace)?;
     let rows = stage_rows(session, &staging, Arc::unwrap_or_clone(create.input)).await?;
     staging.publish_directory(ObjectKind::Table, name)?;
-    Ok(Answer::done(format!(
-        "created table {name} ({})",
-        count(rows)
-    )))
+    let said = format!("created table {name} ({})", count(rows));
+    Ok(Answer::written(said, rows))
 }
 
 async fn create_view(session: &Session, create: CreateView, text: &str) -> Result<Answer> {

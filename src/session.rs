@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use datafusion::common::{Result, exec_err};
+use datafusion::common::{Result, exec_err, plan_err};
 use datafusion::execution::cache::cache_manager::CacheManagerConfig;
 use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
@@ -61,6 +61,8 @@ pub struct Answer {
     pub kind: AnswerKind,
     /// The plan that runs; its metrics say how far it is.
     pub plan: Option<Arc<dyn ExecutionPlan>>,
+    /// Rows that were written into a table.
+    pub written: Option<u64>,
     pub stream: SendableRecordBatchStream,
 }
 
@@ -78,7 +80,16 @@ impl Answer {
         Self {
             kind: AnswerKind::Done(message.into()),
             plan: None,
+            written: None,
             stream: Box::pin(EmptyRecordBatchStream::new(schema)),
+        }
+    }
+
+    /// Something was done that wrote `rows` rows.
+    pub(crate) fn written(message: impl Into<String>, rows: u64) -> Self {
+        Self {
+            written: Some(rows),
+            ..Self::done(message)
         }
     }
 
@@ -87,6 +98,7 @@ impl Answer {
         Ok(Self {
             kind: AnswerKind::Rows,
             plan: None,
+            written: None,
             stream: Box::pin(MemoryStream::try_new(batches, schema, None)?),
         })
     }
@@ -192,6 +204,10 @@ impl Session {
                 self.run_rows(index::show::show(&self.indexes, &self.context)?)
                     .await
             }
+            Kind::ShowQueries | Kind::CancelQuery(_) => plan_err!(
+                "{}: this is for clients of a server; here is one session, and Ctrl-C cancels",
+                statement.text
+            ),
             Kind::ShowModels => {
                 self.run_rows(models::show::show(&self.models, &self.context)?)
                     .await
@@ -219,7 +235,8 @@ impl Session {
         }
     }
 
-    async fn execute_plan(&self, plan: LogicalPlan, text: &str) -> Result<Answer> {
+    /// Runs the plan of a statement whose text was `text`.
+    pub(crate) async fn execute_plan(&self, plan: LogicalPlan, text: &str) -> Result<Answer> {
         match plan {
             LogicalPlan::Ddl(statement) => ddl::execute(self, statement, text).await,
             LogicalPlan::Dml(statement) => ddl::insert(self, statement).await,
@@ -248,6 +265,7 @@ impl Session {
         Ok(Answer {
             kind: AnswerKind::Rows,
             plan: Some(physical),
+            written: None,
             stream,
         })
     }

@@ -143,7 +143,7 @@ pub async fn tables(ctx: &SessionContext) -> Vec<Table> {
                     Ok(Some(table)) => tables.push(table),
                     Ok(None) => {}
                     Err(error) => {
-                        log::warn!("table {name}: {}", super::message::message(&error).text)
+                        log::warn!("table {name}: {}", crate::message::message(&error).text)
                     }
                 }
             }

@@ -5,13 +5,14 @@ pub(crate) mod cell;
 mod commands;
 mod complete;
 mod logger;
-mod message;
 mod models;
 mod print;
 mod progress;
 mod repl;
+mod serve;
 mod shell;
 pub(crate) mod table;
+mod user;
 
 use std::io::{IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
@@ -86,6 +87,13 @@ enum Task {
     /// Embedding models: fetch one from Hugging Face, list those that are here
     #[command(subcommand)]
     Models(models::Models),
+    /// The database for notebooks and other clients of Arrow Flight SQL
+    Serve(serve::Serve),
+    /// Who may connect to a server
+    #[command(subcommand)]
+    User(user::Task),
+    /// A key and a certificate for a server, signed by itself
+    Certificate(user::Certificate),
 }
 
 /// One thing to run, in the order of the command line.
@@ -108,6 +116,9 @@ pub fn run() -> ExitCode {
     let result = match &args.task {
         Some(Task::Demo { dir }) => shell::run_alone(demo::run(dir)),
         Some(Task::Models(task)) => models::run(task),
+        Some(Task::Serve(serve)) => serve::run(serve),
+        Some(Task::User(task)) => user::run(task),
+        Some(Task::Certificate(certificate)) => user::certificate(certificate).map_err(Stop::from),
         None if args.version => version(),
         None => work(&args, sources(&args, &matches)),
     };

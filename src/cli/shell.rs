@@ -14,10 +14,10 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::{JoinError, JoinHandle};
 
 use super::logger;
-use super::message::{Message, message};
 use super::print::{Format, Printer};
 use super::progress::{Display, PATIENCE, Progress, TICK};
 use super::table::Layout;
+use crate::message::{Message, message};
 use crate::session::{AnswerKind, Session, Settings};
 use crate::statements::Statement;
 
@@ -195,7 +195,7 @@ impl Shell {
     }
 }
 
-fn workers(threads: Option<usize>) -> Result<Runtime, Stop> {
+pub fn workers(threads: Option<usize>) -> Result<Runtime, Stop> {
     let mut builder = Builder::new_multi_thread();
     if let Some(threads) = threads {
         builder.worker_threads(threads);
@@ -203,7 +203,7 @@ fn workers(threads: Option<usize>) -> Result<Runtime, Stop> {
     builder.enable_all().build().map_err(no_threads)
 }
 
-fn no_threads(error: std::io::Error) -> Stop {
+pub fn no_threads(error: std::io::Error) -> Stop {
     Stop::Failed(format!("cannot start threads: {error}"))
 }
 

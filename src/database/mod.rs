@@ -82,7 +82,9 @@ impl Database {
                     "not a VoxQL database, and not empty; name a new or empty directory"
                 );
             }
-            for directory in ["tables", "views", "external", "models", "indexes", ".staging"] {
+            for directory in [
+                "tables", "views", "external", "models", "indexes", ".staging",
+            ] {
                 fs::create_dir_all(self.root.join(directory))?;
             }
             // Last: a database is one when the marker is there.

@@ -1,5 +1,6 @@
 //! The parser: DataFusion's statements, and `CREATE MODEL`, `COPY MODEL`, `DROP MODEL`,
-//! `SHOW MODELS`, `EXPLAIN ALIGN`; those of indexes are in [`super::create_index`].
+//! `SHOW MODELS`, `SHOW QUERIES`, `CANCEL QUERY`, `EXPLAIN ALIGN`; those of indexes are in
+//! [`super::create_index`].
 
 use std::collections::BTreeMap;
 
@@ -43,6 +44,10 @@ pub enum Kind {
         if_exists: bool,
     },
     ShowIndexes,
+    /// What a server does.
+    ShowQueries,
+    /// `CANCEL QUERY number`, on a server.
+    CancelQuery(u64),
     ExplainAlign(Box<ExplainAlign>),
 }
 
@@ -209,6 +214,14 @@ impl<'a> Parser<'a> {
         if self.words_ahead(&["show", "indexes"]) {
             self.skip(2);
             return Ok(Kind::ShowIndexes);
+        }
+        if self.words_ahead(&["show", "queries"]) {
+            self.skip(2);
+            return Ok(Kind::ShowQueries);
+        }
+        if self.words_ahead(&["cancel", "query"]) {
+            self.skip(2);
+            return Ok(Kind::CancelQuery(self.inner.parser.parse_literal_uint()?));
         }
         if self.words_ahead(&["explain", "align"]) {
             self.skip(2);

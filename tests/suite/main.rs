@@ -25,6 +25,7 @@ mod models;
 mod pipeline;
 mod readme;
 mod reference;
+mod server;
 mod slt;
 mod video;
 mod word_embeddings;

@@ -1,0 +1,139 @@
+//! Prepared statements.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::Schema;
+use datafusion::common::Result;
+use parking_lot::Mutex;
+use tonic::Status;
+
+use super::parameters;
+use super::planned::{Planned, plan};
+use super::status::status;
+use super::users::User;
+use crate::session::Session;
+use crate::statements::Statement;
+
+/// How long a statement that nobody uses is kept.
+pub const PATIENCE: Duration = Duration::from_secs(3600);
+
+/// Statements of all clients at once.
+const MOST: usize = 10_000;
+
+/// One prepared statement.
+pub struct Prepared {
+    /// Who prepared it; to others it does not exist.
+    owner: Arc<User>,
+    statement: Statement,
+    pub parameters: Schema,
+    /// Columns of the result; none for a statement that gives no rows.
+    pub columns: Option<Schema>,
+    /// The plan that was made to learn the columns, for the first run; later runs plan again,
+    /// and see what the tables and files are then.
+    planned: Mutex<Option<Planned>>,
+    /// The values that the client sent last.
+    values: Mutex<Option<RecordBatch>>,
+    used: Mutex<Instant>,
+}
+
+impl Prepared {
+    /// # Errors
+    /// Those of planning, and where the owner may only read and the statement writes.
+    pub async fn new(
+        session: &Session,
+        owner: Arc<User>,
+        statement: Statement,
+    ) -> Result<Self, Status> {
+        let planned = plan(session, statement.clone()).await;
+        let planned = planned.map_err(|error| status(&error))?;
+        planned.permit(&owner)?;
+        let parameters = match planned.logical() {
+            Some(plan) => parameters::schema(plan).map_err(|error| status(&error))?,
+            None => Schema::empty(),
+        };
+        let columns = match &planned {
+            Planned::Query(plan) => Some(plan.schema().as_arrow().clone()),
+            Planned::Change { .. } | Planned::Own(_) | Planned::Control(_) => None,
+        };
+        Ok(Self {
+            owner,
+            statement,
+            parameters,
+            columns,
+            planned: Mutex::new(Some(planned)),
+            values: Mutex::new(None),
+            used: Mutex::new(Instant::now()),
+        })
+    }
+
+    /// What the client wrote.
+    pub fn text(&self) -> &str {
+        &self.statement.text
+    }
+
+    /// Keeps values for the runs to come.
+    pub fn set_values(&self, values: RecordBatch) {
+        *self.values.lock() = Some(values);
+    }
+
+    /// The statement with its values, ready to run.
+    pub async fn bound(&self, session: &Session) -> Result<Planned> {
+        let first = self.planned.lock().take();
+        let planned = match first {
+            Some(planned) => planned,
+            None => plan(session, self.statement.clone()).await?,
+        };
+        let values = self.values.lock().clone();
+        planned.bind(&self.parameters, values.as_ref())
+    }
+}
+
+/// All prepared statements of the server, by number.
+#[derive(Default)]
+pub struct PreparedStatements {
+    last: AtomicU64,
+    known: Mutex<HashMap<u64, Arc<Prepared>>>,
+}
+
+impl PreparedStatements {
+    pub fn keep(&self, prepared: Prepared) -> Result<u64, Status> {
+        let number = self.last.fetch_add(1, Ordering::Relaxed) + 1;
+        let mut known = self.known.lock();
+        known.retain(|_, prepared| prepared.used.lock().elapsed() < PATIENCE);
+        if known.len() >= MOST {
+            return Err(Status::resource_exhausted(format!(
+                "{MOST} statements are prepared; close some"
+            )));
+        }
+        known.insert(number, Arc::new(prepared));
+        Ok(number)
+    }
+
+    pub fn get(&self, owner: &User, number: u64) -> Result<Arc<Prepared>, Status> {
+        match self.known.lock().get(&number) {
+            Some(prepared) if *prepared.owner == *owner => {
+                *prepared.used.lock() = Instant::now();
+                Ok(Arc::clone(prepared))
+            }
+            _ => Err(Status::not_found(format!(
+                "there is no prepared statement {number}: it was closed, or not used for {} minutes",
+                PATIENCE.as_secs() / 60
+            ))),
+        }
+    }
+
+    /// Forgets a statement; one that is gone already is no error.
+    pub fn close(&self, owner: &User, number: u64) {
+        let mut known = self.known.lock();
+        if known
+            .get(&number)
+            .is_some_and(|prepared| *prepared.owner == *owner)
+        {
+            known.remove(&number);
+        }
+    }
+}
