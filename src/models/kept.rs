@@ -7,8 +7,11 @@ use std::time::SystemTime;
 
 use datafusion::common::{Result, exec_datafusion_err};
 
-/// Models of one kind, by their folders, and by the file where a folder holds several.
-pub struct Kept<T>(Mutex<HashMap<(PathBuf, String), (Stamp, Arc<T>)>>);
+/// Models of one kind.
+pub struct Kept<T>(Mutex<HashMap<Key, (Stamp, Arc<T>)>>);
+
+/// The folder of a model, and its file where the folder holds several.
+type Key = (PathBuf, String);
 
 impl<T> Default for Kept<T> {
     fn default() -> Self {

@@ -6,10 +6,9 @@ use arrow::array::{RecordBatch, StringArray, UInt64Array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{Result, not_impl_err, plan_err};
-use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::{LogicalPlan, Statement as SessionStatement};
 use datafusion::physical_plan::memory::MemoryStream;
-use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::TryStreamExt;
 use tonic::Status;
 
@@ -38,29 +37,8 @@ pub enum Control {
     CancelQuery(u64),
 }
 
-/// A result that nobody has fetched yet.
-pub enum Rows {
-    /// A query that has not started.
-    Plan(Arc<dyn ExecutionPlan>, Arc<TaskContext>),
-    /// Rows that are there, or that flow when they are asked for.
-    Stream(SendableRecordBatchStream),
-}
-
-impl Rows {
-    pub fn schema(&self) -> SchemaRef {
-        match self {
-            Self::Plan(plan, _) => plan.schema(),
-            Self::Stream(stream) => stream.schema(),
-        }
-    }
-
-    pub fn start(self) -> Result<SendableRecordBatchStream> {
-        match self {
-            Self::Plan(plan, task) => execute_stream(plan, task),
-            Self::Stream(stream) => Ok(stream),
-        }
-    }
-}
+/// A result that nobody has fetched yet; a query starts with the first rows that are asked for.
+pub type Rows = SendableRecordBatchStream;
 
 /// The one statement of a client's text.
 pub fn one_statement(session: &Session, sql: &str) -> Result<Statement> {
@@ -187,11 +165,7 @@ impl Planned {
     /// something is done when this returns, and has one row that says what was done.
     pub async fn ready(self, session: &Session) -> Result<Rows> {
         match self {
-            Self::Query(plan) => {
-                let state = session.context().state();
-                let (plan, task) = statements::plan::physical(state, &plan).await?;
-                Ok(Rows::Plan(plan, task))
-            }
+            Self::Query(plan) => Ok(session.run_rows(plan).await?.stream),
             Self::Change { plan, text } => {
                 let answer = session.execute_plan(plan, &text).await?;
                 said(answer, true).await
@@ -230,7 +204,7 @@ fn count(batch: &RecordBatch) -> Option<u64> {
 async fn said(answer: Answer, to_its_end: bool) -> Result<Rows> {
     let AnswerKind::Done(text_said) = answer.kind else {
         if !to_its_end {
-            return Ok(Rows::Stream(answer.stream));
+            return Ok(answer.stream);
         }
         let schema = answer.stream.schema();
         let batches: Vec<RecordBatch> = answer.stream.try_collect().await?;
@@ -253,5 +227,5 @@ pub fn sentence(text: String) -> Result<RecordBatch> {
 
 pub fn held(schema: SchemaRef, batches: Vec<RecordBatch>) -> Result<Rows> {
     let stream = MemoryStream::try_new(batches, schema, None)?;
-    Ok(Rows::Stream(Box::pin(stream)))
+    Ok(Box::pin(stream))
 }

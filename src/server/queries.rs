@@ -276,7 +276,7 @@ mod tests {
 
     fn rows() -> Rows {
         let schema = Arc::new(Schema::empty());
-        Rows::Stream(Box::pin(EmptyRecordBatchStream::new(schema)))
+        Box::pin(EmptyRecordBatchStream::new(schema))
     }
 
     fn user(name: &str) -> Arc<User> {

@@ -55,15 +55,14 @@ pub fn send_batch(batch: arrow::array::RecordBatch, limit: usize) -> Result<Flig
 }
 
 async fn pump(
-    rows: Rows,
+    mut rows: Rows,
     mut encoder: Encoder,
     sender: Sender<Result<FlightData, Status>>,
 ) -> Result<(), Status> {
     if sender.send(Ok(encoder.schema_message())).await.is_err() {
         return Ok(());
     }
-    let mut batches = rows.start().map_err(|error| status(&error))?;
-    while let Some(batch) = batches.try_next().await.map_err(|error| status(&error))? {
+    while let Some(batch) = rows.try_next().await.map_err(|error| status(&error))? {
         encoder.push(batch);
         while let Some(message) = encoder.next()? {
             if sender.send(Ok(message)).await.is_err() {
@@ -150,7 +149,7 @@ mod tests {
         let rows = RecordBatchStreamAdapter::new(batch().schema(), batches);
         let number = queries
             .begin(&ana(), "SELECT 1")
-            .keep(Rows::Stream(Box::pin(rows)))
+            .keep(Box::pin(rows))
             .unwrap();
         let (rows, running) = queries.fetch(&ana(), number).unwrap();
         let workers = Workers {

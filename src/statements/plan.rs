@@ -25,7 +25,7 @@ use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::sql::parser::{CopyToSource, Statement as EngineStatement};
 use datafusion::sql::sqlparser::ast::{FunctionArg, ObjectName, TableFactor, Visit, Visitor};
 
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
 use voxql_udfs::named_arguments::complete;
 
 use super::table_functions::{TableFunctions, call_parts, scan_instead, scan_name};
@@ -37,8 +37,8 @@ use crate::cancel::Cancelled;
 use crate::readers;
 use crate::search::relation::KnnPlanner;
 
-/// Starts a query. Its rows are computed on a task of their own, from the first that is asked for: dropping
-/// the stream, which ends the query, need not wait for a function that is at work.
+/// Plans a query, which starts with the first rows that are asked for. They are computed on a task of their own:
+/// dropping the stream, which ends the query, need not wait for a function that is at work.
 pub async fn start(
     mut state: SessionState,
     plan: &LogicalPlan,
@@ -49,10 +49,10 @@ pub async fn start(
     // Functions get the options as they are now.
     state.mark_start_execution();
     let (physical, task) = physical(state, plan).await?;
-    let rows = execute_stream(Arc::clone(&physical), task)?;
-    let schema = rows.schema();
-    let rows = futures::stream::once(async move { on_a_task(rows) }).flatten();
-    let rows = RecordBatchStreamAdapter::new(schema, rows);
+    let query = Arc::clone(&physical);
+    let rows = async move { execute_stream(query, task).map(on_a_task) };
+    let rows = futures::stream::once(rows).try_flatten();
+    let rows = RecordBatchStreamAdapter::new(physical.schema(), rows);
     Ok((physical, cancelled.when_dropped(Box::pin(rows))))
 }
 

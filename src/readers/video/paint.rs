@@ -305,7 +305,9 @@ mod tests {
     #[test]
     fn four_rows_at_once_are_rows_one_by_one() {
         for (width, height, to) in [(64, 36, 31), (17, 5, 40), (9, 1, 4), (640, 7, 3)] {
-            let bytes: Vec<u8> = (0..width * height).map(|i| (i * 7919 >> 3) as u8).collect();
+            let bytes: Vec<u8> = (0..width * height)
+                .map(|i| ((i * 7919) >> 3) as u8)
+                .collect();
             for resize in [
                 ResizeAlg::Nearest,
                 ResizeAlg::Convolution(FilterType::Lanczos3),
