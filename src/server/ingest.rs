@@ -117,9 +117,8 @@ async fn rows_of(
     messages: impl Stream<Item = Result<arrow_flight::FlightData, Status>> + Send + 'static,
 ) -> Result<LogicalPlan> {
     // The schema comes first, and with it the stream knows the columns.
-    let mut batches = FlightRecordBatchStream::new_from_flight_data(
-        messages.map_err(|status| FlightError::from(status)),
-    );
+    let mut batches =
+        FlightRecordBatchStream::new_from_flight_data(messages.map_err(FlightError::from));
     let first = batches.next().await.transpose().map_err(not_read)?;
     let Some(schema) = batches.schema().cloned() else {
         return exec_err!("the client sent no columns");

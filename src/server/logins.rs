@@ -24,12 +24,18 @@ const PENALTY: Duration = Duration::from_secs(1);
 /// Secrets that are verified at once: each takes 19 MiB and a core for some hundredths of a second.
 const AT_ONCE: usize = 2;
 
+/// A login that was verified.
+struct Login {
+    user: Arc<User>,
+    since: Instant,
+}
+
 /// The users of a server, and who has logged in.
 pub struct Logins {
     entries: Vec<Entry>,
     metrics: Arc<Metrics>,
     /// By the hash of an `authorization` header that was verified.
-    sessions: Mutex<HashMap<[u8; 32], (Arc<User>, Instant)>>,
+    sessions: Mutex<HashMap<[u8; 32], Login>>,
     verifying: Semaphore,
     /// What the secret of a name that there is not is compared with, which takes as long.
     nobody: Entry,
@@ -104,15 +110,19 @@ impl Logins {
 
     fn known(&self, header: &str) -> Option<Arc<User>> {
         let sessions = self.sessions.lock();
-        let (user, since) = sessions.get(&key(header))?;
-        (since.elapsed() < SESSION).then(|| Arc::clone(user))
+        let login = sessions.get(&key(header))?;
+        (login.since.elapsed() < SESSION).then(|| Arc::clone(&login.user))
     }
 
     fn remember(&self, header: &str, user: User) -> Arc<User> {
         let user = Arc::new(user);
         let mut sessions = self.sessions.lock();
-        sessions.retain(|_, (_, since)| since.elapsed() < SESSION);
-        sessions.insert(key(header), (Arc::clone(&user), Instant::now()));
+        sessions.retain(|_, login| login.since.elapsed() < SESSION);
+        let login = Login {
+            user: Arc::clone(&user),
+            since: Instant::now(),
+        };
+        sessions.insert(key(header), login);
         user
     }
 }
