@@ -156,11 +156,11 @@ impl SignalPlan {
                 return Err(TractError::msg("the graph must have one input"));
             }
             let outlets = model.output_outlets()?.to_vec();
-            let name = |outlet: &OutletId| {
+            let names = outlets.iter().map(|outlet| {
                 let label = model.outlet_label(*outlet);
                 label.unwrap_or(&model.node(outlet.node).name).to_string()
-            };
-            let names: Vec<String> = outlets.iter().map(name).collect();
+            });
+            let names: Vec<String> = names.collect();
             let place = |wanted: &&str| names.iter().position(|name| name == wanted);
             let place = outputs.iter().find_map(place).unwrap_or(0);
             let (Some(outlet), Some(output)) = (outlets.get(place), names.get(place)) else {

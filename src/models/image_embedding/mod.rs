@@ -71,8 +71,8 @@ impl Encoder {
 
     fn open(name: &str, folder: &Path, backend: Backend) -> Result<Self> {
         let config = folder.join(CONFIG);
-        let graph = GRAPHS.iter().map(|graph| folder.join(graph));
-        let graph = graph.into_iter().find(|graph| graph.is_file());
+        let mut graphs = GRAPHS.iter().map(|graph| folder.join(graph));
+        let graph = graphs.find(|graph| graph.is_file());
         let (true, Some(graph)) = (config.is_file(), graph) else {
             return exec_err!(
                 "'{}' is not an encoder of pictures. {HOW_TO_GET}",
