@@ -32,7 +32,7 @@ const WINDOWS: &[&str] = &[
     "zscore(x)",
     "percent_change(v)",
     "high_variance_confounds(v, 1, 100)",
-    "word_context(CAST(x AS VARCHAR), words => 2)",
+    "word_context(CAST(x AS VARCHAR), 'past', 2)",
     "word_context(CAST(x AS VARCHAR), 'both')",
     "motion_energy(picture, 6.0, [2.0], [0.0, 1.0], [0.0, 180.0])",
 ];
