@@ -306,6 +306,8 @@ async fn plans_say_how_neighbours_are_found() {
     let session = session(2).await;
     let create = "CREATE TABLE words AS SELECT id AS word, [id, 1] AS v FROM generate_series(1, 20000) AS t(id)";
     rows(&session, create).await;
+    // A second file, for a second partition.
+    rows(&session, "INSERT INTO words SELECT word, v FROM words").await;
     let knn = "SELECT word FROM knn((SELECT [0, 1] AS v), (SELECT word, v FROM words), k => 10, radius => 0.5) AS n WHERE rank = 1";
     let plan = plans(&session, knn).await;
     for part in [
