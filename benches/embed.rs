@@ -5,7 +5,7 @@
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use voxql::cancel::Cancelled;
 use voxql::models::backend;
-use voxql::models::embedding::Embedder;
+use voxql::models::embedding::{Embedder, Settings};
 
 const MODEL: &str = "../shared/models/all-MiniLM-L6-v2-int8";
 
@@ -28,6 +28,11 @@ fn sentences() -> Vec<String> {
 fn embed(criterion: &mut Criterion) {
     let sentences = sentences();
     let texts: Vec<Option<&str>> = sentences.iter().map(|text| Some(text.as_str())).collect();
+    let settings = Settings {
+        prompt: String::new(),
+        normalize: true,
+    };
+    let cancelled = Cancelled::default();
     let mut group = criterion.benchmark_group("embed");
     group.throughput(Throughput::Elements(texts.len() as u64));
     let mut models = vec![("hashing".to_string(), "hashing")];
@@ -38,7 +43,10 @@ fn embed(criterion: &mut Criterion) {
     for (name, path) in models {
         let model = Embedder::find(path, None, None).expect("the model is there");
         group.bench_function(name, |bencher| {
-            bencher.iter(|| model.embed(&texts).expect("the model runs"));
+            bencher.iter(|| {
+                let vectors = model.embed(&texts, &settings, &cancelled);
+                vectors.expect("the model runs")
+            });
         });
     }
     group.finish();
