@@ -12,11 +12,14 @@ use predicates::str::contains;
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
+/// The path of a request, and its token.
+type Request = (String, Option<String>);
+
 /// A server with one repository.
 struct Hub {
     address: String,
     /// Paths and the token of each request.
-    seen: Arc<Mutex<Vec<(String, Option<String>)>>>,
+    seen: Arc<Mutex<Vec<Request>>>,
 }
 
 impl Hub {
@@ -57,7 +60,7 @@ fn answer(
     id: &str,
     files: &BTreeMap<String, Vec<u8>>,
     to_strangers: Option<&str>,
-    seen: &Mutex<Vec<(String, Option<String>)>>,
+    seen: &Mutex<Vec<Request>>,
 ) -> std::io::Result<()> {
     let mut lines = BufReader::new(stream.try_clone()?).lines();
     let request = lines.next().transpose()?.unwrap_or_default();

@@ -79,7 +79,7 @@ struct Case {
 
 impl Case {
     fn missing(&self, row: usize) -> bool {
-        self.holes != 0 && row % self.holes == 0
+        self.holes != 0 && row.is_multiple_of(self.holes)
     }
 }
 
