@@ -69,7 +69,8 @@ pub struct Serve {
     #[arg(long, value_enum, default_value = "text")]
     log_format: LogFormat,
 
-    /// Serve other machines even though anybody may come in, or listen to what is said
+    /// Serve other machines even though users read every file that this process reads, and without
+    /// --users anybody comes in
     #[arg(long)]
     allow_insecure_remote: bool,
 }

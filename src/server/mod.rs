@@ -77,7 +77,8 @@ pub struct Options {
     pub tls: Option<Tls>,
     /// Where /metrics and /health are, over HTTP.
     pub metrics: Option<SocketAddr>,
-    /// Serve other machines without users, or without TLS.
+    /// Serve other machines, although users read what files this process reads, and even without
+    /// users or TLS.
     pub allow_insecure_remote: bool,
 }
 
@@ -101,18 +102,24 @@ impl Server {
     /// Listens. Queries will run on `threads`.
     ///
     /// # Errors
-    /// For an address that other machines reach, without users or TLS, unless that is allowed; for
-    /// files of users, certificates and keys that cannot be read; and where the address cannot be had.
+    /// For an address that other machines reach, unless that is allowed; for files of users, certificates and keys that cannot be read; and where the address cannot be had.
     pub async fn bind(session: Arc<Session>, options: &Options, threads: Handle) -> Result<Self> {
         let listen = options.listen;
         let port = listen.port();
-        let safe = options.users.is_some() && options.tls.is_some();
-        if !listen.ip().is_loopback() && !safe && !options.allow_insecure_remote {
+        if !listen.ip().is_loopback() && !options.allow_insecure_remote {
+            let why = match options.users.is_some() && options.tls.is_some() {
+                true => {
+                    "and every user reads every file that this process can read: a server does not limit paths yet. \
+                     Listen"
+                }
+                false => {
+                    "and whoever reaches the server reads and writes what you may. Give it users (--users) and \
+                     encryption (--tls-cert, --tls-key), and listen"
+                }
+            };
             return exec_err!(
-                "--listen {listen}: other machines reach this address, and whoever reaches the server reads and \
-                 writes what you may. Give it users (--users) and encryption (--tls-cert, --tls-key), or listen on \
-                 127.0.0.1 and let others come through SSH: ssh -L {port}:127.0.0.1:{port} HOST. \
-                 --allow-insecure-remote serves everybody all the same"
+                "--listen {listen}: other machines reach this address, {why} on 127.0.0.1 and let others come \
+                 through SSH: ssh -L {port}:127.0.0.1:{port} HOST. --allow-insecure-remote serves them all the same"
             );
         }
         let metrics = Arc::<Metrics>::default();
