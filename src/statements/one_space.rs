@@ -1,30 +1,27 @@
 //! Refuses to put vectors of two models into one column, by `UNION` or by `INSERT`.
 //!
-//! A column remembers one model ([`voxql_udfs::identity`]). DataFusion would let the union's forget it or
-//! take that of the last part, and a distance to the column would then be one between two spaces.
-
-use std::sync::Arc;
+//! A column remembers one model ([`voxql_udfs::identity`]). DataFusion's union would say that all of it is
+//! of the last part's, and a distance to the column would then be one between two spaces.
 
 use arrow::datatypes::{Field, Schema};
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, plan_err};
-use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::union::{InterleaveExec, UnionExec};
+use datafusion::logical_expr::LogicalPlan;
 
 use voxql_udfs::identity::{MODEL_METADATA, same_space};
 
-/// Looks at every union in the plan.
+/// Looks at every union in an optimized plan, in which views are what they stand for. In the physical plan it
+/// would be too late: there all parts of a union have its schema.
 ///
 /// # Errors
 /// Name the column, both models, and what to do.
-pub fn check(plan: &Arc<dyn ExecutionPlan>) -> Result<()> {
-    plan.apply(|node| {
-        let node_any = node.as_ref();
-        if node_any.is::<UnionExec>() || node_any.is::<InterleaveExec>() {
-            let parts: Vec<_> = node
-                .children()
-                .into_iter()
-                .map(|part| part.schema())
+pub fn check(plan: &LogicalPlan) -> Result<()> {
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::Union(union) = node {
+            let parts: Vec<&Schema> = union
+                .inputs
+                .iter()
+                .map(|part| part.schema().as_arrow())
                 .collect();
             for (i, part) in parts.iter().enumerate() {
                 for earlier in &parts[..i] {

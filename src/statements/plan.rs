@@ -78,9 +78,11 @@ async fn physical(
     let usual = state.config().batch_size();
     let rows = width::batch_rows(plan, usual);
     state.config_mut().options_mut().execution.batch_size = ConfigNonZeroUsize::try_new(rows)?;
-    let mut physical = state.create_physical_plan(plan).await?;
+    let plan = state.optimize(plan)?;
+    one_space::check(&plan)?;
+    let planner = state.query_planner();
+    let mut physical = planner.create_physical_plan(&plan, &state).await?;
     one_run::check(&physical)?;
-    one_space::check(&physical)?;
     if rows < usual {
         physical = window_batches::enlarge(physical, rows)?;
     }
