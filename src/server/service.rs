@@ -163,13 +163,17 @@ impl Service {
             let batch = self.control(user, control)?;
             return held(batch.schema(), vec![batch]).map_err(|error| status(&error));
         }
+        let is_query = matches!(planned, Planned::Query(_));
         let session = Arc::clone(&self.session);
-        self.workers
-            .run_in_turn(user, async move {
-                let rows = planned.ready(&session).await;
-                rows.map_err(|error| status(&error))
-            })
-            .await
+        let work = async move {
+            let rows = planned.ready(&session).await;
+            rows.map_err(|error| status(&error))
+        };
+        // A query is only planned now; it waits for its turn when its rows are fetched.
+        match is_query {
+            true => self.workers.run(work).await,
+            false => self.workers.run_in_turn(user, work).await,
+        }
     }
 
     /// Keeps the values that a client sends for a prepared statement.

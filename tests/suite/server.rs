@@ -674,17 +674,22 @@ async fn one_user_s_heavy_queries_do_not_starve_another() {
         ..OPTIONS
     };
     let (session, address) = serve(&options).await;
-    let mut heavy = connect(address).await;
-    heavy.handshake("heavy", "correct horse").await.unwrap();
-    let mut streams = Vec::new();
+    let mut first = connect(address).await;
+    first.handshake("heavy", "correct horse").await.unwrap();
+    let token = first.token().unwrap().to_string();
+    let (mut heavy, mut streams) = (vec![first], Vec::new());
     for _ in 0..12 {
-        let info = heavy.execute(ENDLESS.to_string(), None).await.unwrap();
-        let mut stream = heavy.do_get(ticket(&info)).await.unwrap();
+        // A connection each: what is not read of one result holds up all others of its connection.
+        let mut client = connect(address).await;
+        client.set_token(token.clone());
+        let info = client.execute(ENDLESS.to_string(), None).await.unwrap();
+        let mut stream = client.do_get(ticket(&info)).await.unwrap();
         // Three run and are not read; nine wait for them.
         if streams.len() < 3 {
             stream.next().await.unwrap().unwrap();
         }
         streams.push(stream);
+        heavy.push(client);
     }
     let mut light = connect(address).await;
     light.handshake("light", "battery staple").await.unwrap();
