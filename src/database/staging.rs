@@ -17,7 +17,7 @@ pub struct Staging<'a> {
     database: &'a Database,
     directory: PathBuf,
     /// Fields drop in this order: the directory goes before the lock does (see `Drop`).
-    _lock: File,
+    _lock: Lock,
     _turn: OwnedMutexGuard<()>,
 }
 
@@ -149,7 +149,21 @@ fn sweep(database: &Database) -> Result<()> {
     Ok(())
 }
 
-fn try_lock(database: &Database) -> Result<Option<File>> {
+/// The lock file, held.
+#[derive(Debug)]
+struct Lock(File);
+
+impl Drop for Lock {
+    /// Closing the file alone would leave the lock to a process that this one is starting just
+    /// now: it has a copy of the open file until it runs its program.
+    fn drop(&mut self) {
+        if let Err(error) = self.0.unlock() {
+            log::warn!("the lock of the database cannot be given back: {error}");
+        }
+    }
+}
+
+fn try_lock(database: &Database) -> Result<Option<Lock>> {
     let path = database.root().join(".lock");
     let mut options = File::options();
     let opened = options.read(true).write(true).create(true).truncate(false);
@@ -163,7 +177,7 @@ fn try_lock(database: &Database) -> Result<Option<File>> {
         Ok(()) => {
             file.set_len(0)?;
             writeln!(file, "process {}", std::process::id())?;
-            Ok(Some(file))
+            Ok(Some(Lock(file)))
         }
         Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(error)) => Err(error.into()),
