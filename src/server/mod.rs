@@ -102,7 +102,8 @@ impl Server {
     /// Listens. Queries will run on `threads`.
     ///
     /// # Errors
-    /// For an address that other machines reach, unless that is allowed; for files of users, certificates and keys that cannot be read; and where the address cannot be had.
+    /// For an address that other machines reach, unless that is allowed; for files of users,
+    /// certificates and keys that cannot be read; and where the address cannot be had.
     pub async fn bind(session: Arc<Session>, options: &Options, threads: Handle) -> Result<Self> {
         let listen = options.listen;
         let port = listen.port();

@@ -17,8 +17,6 @@ use arrow::datatypes::{DataType, Field};
 use datafusion::common::{Result, exec_datafusion_err, exec_err};
 use datafusion::logical_expr::ColumnarValue;
 
-pub use crate::identity::MODEL_METADATA;
-
 /// Field metadata of sound: samples per second.
 pub const SAMPLE_RATE_METADATA: &str = "voxql.sample_rate";
 

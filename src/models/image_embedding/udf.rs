@@ -13,8 +13,9 @@ use datafusion::logical_expr::{
 };
 use datafusion_macros::user_doc;
 use voxql_udfs::args::{Kind, Parameters};
+use voxql_udfs::identity::MODEL_METADATA;
 use voxql_udfs::picture::Shape;
-use voxql_udfs::vectors::{MODEL_METADATA, Vectors, vector_type};
+use voxql_udfs::vectors::{Vectors, vector_type};
 
 use super::{Encoder, Pixels};
 
