@@ -6,6 +6,7 @@ pub mod colour;
 mod convert;
 mod decode;
 mod external;
+pub mod lanczos;
 pub mod paint;
 mod rows;
 mod stream;

@@ -10,6 +10,7 @@ use fast_image_resize::{FilterType, ResizeAlg};
 use serde_json::{Map, Value};
 
 use crate::readers::video::colour::Colour;
+use crate::readers::video::lanczos::lanczos;
 use crate::readers::video::paint::{Look, Painter, Picture};
 
 /// How a picture becomes an input of the graph.
@@ -349,7 +350,7 @@ fn filter(config: &Map<String, Value>, family: &str) -> Result<ResizeAlg, String
     };
     Ok(match number {
         0 => ResizeAlg::Nearest,
-        1 => ResizeAlg::Convolution(FilterType::Lanczos3),
+        1 => ResizeAlg::Convolution(lanczos()),
         2 => ResizeAlg::Convolution(FilterType::Bilinear),
         3 => ResizeAlg::Convolution(FilterType::CatmullRom),
         4 => ResizeAlg::Convolution(FilterType::Box),

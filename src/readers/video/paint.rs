@@ -197,7 +197,23 @@ fn append_greys<const N: usize>(pixels: &[u8], greys: &mut Vec<u8>) {
         let [r, g, b] = [pixel[0], pixel[1], pixel[2]].map(i32::from);
         ((19_595 * r + 2 * (19_235 * g) + 7_471 * b + 0x8000) >> 16) as u8
     };
-    greys.extend(pixels.as_chunks().0.iter().map(luma));
+    in_wide_lanes(|| greys.extend(pixels.as_chunks().0.iter().map(luma)));
+}
+
+/// Does `work` with the processor's wider registers, if it has them: loops over bytes take half the time.
+fn in_wide_lanes(work: impl FnOnce()) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx2")]
+        fn with_avx2(work: impl FnOnce()) {
+            work();
+        }
+        if std::arch::is_x86_feature_detected!("avx2") {
+            // SAFETY: the processor has AVX2.
+            return unsafe { with_avx2(work) };
+        }
+    }
+    work();
 }
 
 /// Changes the width of a grey picture. Four rows are the four channels of one, which takes a quarter of the time
@@ -220,9 +236,13 @@ fn across_by_fours(
         // Below the last row it stands again.
         let [a, b, c, d] = [0, 1, 2, 3].map(|i| &four[(i * row).min(last)..][..row]);
         let columns = a.iter().zip(b).zip(c).zip(d);
-        for (out, (((a, b), c), d)) in out.as_chunks_mut().0.iter_mut().zip(columns) {
-            *out = [*a, *b, *c, *d];
-        }
+        let out = out.as_chunks_mut().0.iter_mut();
+        in_wide_lanes(|| {
+            for (out, (((a, b), c), d)) in out.zip(columns) {
+                let [a, b, c, d] = [*a, *b, *c, *d].map(u32::from);
+                *out = (a | b << 8 | c << 16 | d << 24).to_le_bytes();
+            }
+        });
     }
     pass::<U8x4>(
         resizer,
@@ -241,9 +261,11 @@ fn across_by_fours(
     {
         for (i, out) in out.chunks_exact_mut(row).enumerate() {
             let quads = four.as_chunks::<4>().0;
-            out.iter_mut()
-                .zip(quads)
-                .for_each(|(out, quad)| *out = quad[i]);
+            in_wide_lanes(|| {
+                out.iter_mut()
+                    .zip(quads)
+                    .for_each(|(out, quad)| *out = (u32::from_le_bytes(*quad) >> (8 * i)) as u8);
+            });
         }
     }
     Ok(())

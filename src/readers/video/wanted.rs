@@ -3,6 +3,7 @@
 use datafusion::common::{Result, plan_err};
 use fast_image_resize::{FilterType, ResizeAlg};
 
+use super::lanczos::lanczos;
 use super::paint::Look;
 use crate::readers::format::{Options, Parameter, ParameterKind};
 
@@ -180,7 +181,7 @@ fn resize(function: &str, name: Option<&str>) -> Result<ResizeAlg> {
         None | Some("bilinear") => ResizeAlg::Convolution(FilterType::Bilinear),
         Some("nearest") => ResizeAlg::Nearest,
         Some("bicubic") => ResizeAlg::Convolution(FilterType::CatmullRom),
-        Some("lanczos") => ResizeAlg::Convolution(FilterType::Lanczos3),
+        Some("lanczos") => ResizeAlg::Convolution(lanczos()),
         Some("area") => ResizeAlg::Convolution(FilterType::Box),
         Some(other) => {
             return plan_err!(

@@ -41,9 +41,30 @@ impl Mt19937 {
 
     /// The next double in [0, 1), of 53 random bits, as `RandomState.random_sample`.
     pub fn next_f64(&mut self) -> f64 {
-        let high = f64::from(self.next_u32() >> 5);
-        let low = f64::from(self.next_u32() >> 6);
-        (high * 67_108_864.0 + low) / 9_007_199_254_740_992.0
+        double([self.next_u32(), self.next_u32()])
+    }
+
+    /// Fills `out` with the next doubles: as many as the state has are made at once.
+    pub fn fill(&mut self, mut out: &mut [f64]) {
+        while !out.is_empty() {
+            if self.next == N {
+                self.twist();
+            }
+            let pairs = self.output[self.next..].as_chunks::<2>().0;
+            let count = pairs.len().min(out.len());
+            if count == 0 {
+                // One is left, and its other half is in the next state.
+                out[0] = self.next_f64();
+                out = &mut out[1..];
+                continue;
+            }
+            let (now, later) = out.split_at_mut(count);
+            now.iter_mut()
+                .zip(pairs)
+                .for_each(|(out, pair)| *out = double(*pair));
+            self.next += 2 * count;
+            out = later;
+        }
     }
 
     fn twist(&mut self) {
@@ -60,6 +81,14 @@ impl Mt19937 {
         }
         self.next = 0;
     }
+}
+
+/// A double in [0, 1) of 53 random bits.
+fn double([high, low]: [u32; 2]) -> f64 {
+    // 27 and 26 bits fit into signed integers, which SIMD has conversions for.
+    let high = f64::from((high >> 5) as i32);
+    let low = f64::from((low >> 6) as i32);
+    (high * 67_108_864.0 + low) * (1.0 / 9_007_199_254_740_992.0)
 }
 
 fn mixed(high: u32, low: u32, far: u32) -> u32 {
@@ -85,5 +114,20 @@ mod tests {
         assert_eq!(random.next_u32(), 3_499_211_612);
         // numpy.random.RandomState(0).random_sample()
         assert_eq!(Mt19937::new(0).next_f64(), 0.548_813_503_927_324_7);
+    }
+
+    #[test]
+    fn filling_is_drawing_one_by_one() {
+        for skipped in [0, 1, 2, 623] {
+            let (mut filled, mut drawn) = (Mt19937::new(3), Mt19937::new(3));
+            for _ in 0..skipped {
+                assert_eq!(filled.next_u32(), drawn.next_u32());
+            }
+            for count in [0, 1, 7, 311, 312, 313, 1000, 5] {
+                let mut numbers = vec![0.0; count];
+                filled.fill(&mut numbers);
+                assert!(numbers.iter().all(|&n| n == drawn.next_f64()));
+            }
+        }
     }
 }

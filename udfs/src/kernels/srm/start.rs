@@ -43,7 +43,7 @@ impl Start {
     pub fn add(&mut self, panel: MatRef<'_, f64>) {
         let features = self.gram.nrows();
         self.u.resize(panel.nrows() * features, 0.0);
-        self.u.iter_mut().for_each(|u| *u = self.random.next_f64());
+        self.random.fill(&mut self.u);
         let u = MatRef::from_row_major_slice(&self.u, panel.nrows(), features);
         for i in self.seen..self.top.nrows().min(self.seen + panel.nrows()) {
             self.top.row_mut(i).copy_from(u.row(i - self.seen));
