@@ -88,8 +88,9 @@ impl Format for Video {
          AVI, WebM, MPEG-TS, fragmented MP4) is decoded by `ffmpeg` where it and `ffprobe` are on the PATH, with the same rows and \
          times, and is an error that says so where they are not. \
          A condition on `time` or `frame_index`, or `start` and `end`, makes decoding begin at the last refresh before the first row. Through ffmpeg \
-         that is so in MP4, MOV, MKV and WebM; in other files, and for `frame_index` of MPEG-4 and VP8, it begins at the first picture. Colours follow the matrix and range that the stream names; without a name BT.601 and limited \
-         range, as ffmpeg, OpenCV and decord have it."
+         that is so in MP4, MOV, MKV and WebM, where `frame_index` counts the coded pictures before it, damaged ones too; in other files, and for \
+         `frame_index` of MPEG-4 and VP8, decoding begins at the first picture. Colours follow the matrix and range that the stream names; without \
+         a name BT.601 and limited range, as ffmpeg, OpenCV and decord have it."
     }
 
     fn extensions(&self) -> &'static [&'static str] {
