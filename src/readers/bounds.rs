@@ -29,6 +29,14 @@ impl Bounds {
         Self(columns.iter().filter_map(left).collect())
     }
 
+    /// The least and the most that are left of a column; infinite where nothing is said about it.
+    pub fn interval(&self, column: &str) -> (f64, f64) {
+        match self.0.get(column) {
+            Some(Interval { least, most }) => (*least, *most),
+            None => (f64::NEG_INFINITY, f64::INFINITY),
+        }
+    }
+
     /// Of `count` rows, in which the column rises as `value` says, those that may be left.
     pub fn rows(&self, column: &str, count: usize, value: impl Fn(usize) -> f64) -> Range<usize> {
         let Some(interval) = self.0.get(column) else {

@@ -2,16 +2,16 @@
 //!
 //! A program is started with its arguments as they are, never through a shell. Its output is
 //! read as a stream: while nobody reads, the pipe is full and the program waits. Its last
-//! words on stderr become the error. Dropping the stream ends the program.
+//! words on stderr become the error; other lines that it was told to write there go to who
+//! listens. Dropping the stream ends the program.
 //!
 //! Functions give `Result<_, String>`; the message says what is wrong and what to do, and
 //! the caller puts the file's name before it.
 
-use std::collections::VecDeque;
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::io::{self, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread::{self, JoinHandle};
@@ -55,8 +55,24 @@ impl Program {
         I: IntoIterator,
         I::Item: AsRef<OsStr>,
     {
+        let (running, stdout) = self.start_heard(why, arguments, str::len)?;
+        Ok(Output::new(running, stdout))
+    }
+
+    /// The same, and `hear` is given each line of stderr, line feed included. It says how many bytes at
+    /// its beginning are words of an error: all of them, unless the line is something else.
+    pub fn start_heard<I>(
+        self,
+        why: &str,
+        arguments: I,
+        hear: impl FnMut(&str) -> usize + Send + 'static,
+    ) -> Result<(Running, ChildStdout), String>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<OsStr>,
+    {
         let path = self.find().ok_or_else(|| self.absent(why))?;
-        Output::start(self, &path, arguments)
+        Running::start(self, &path, arguments, hear)
     }
 
     /// What to say where it is needed and not on the PATH.
@@ -99,22 +115,23 @@ pub const QUIET: [&str; 5] = [
 /// The bytes of stderr that are kept for the error.
 const TAIL: usize = 2_000;
 
-/// A running program's stdout.
-///
-/// The end of the stream is `Ok(0)` only where the program ended well; else reading gives
-/// an error with its last words.
+/// A running program; dropping it ends the program.
 #[derive(Debug)]
-pub struct Output {
+pub struct Running {
     program: Program,
     child: Child,
-    stdout: ChildStdout,
     /// Empties stderr all the time: a full pipe would stop the program.
     stderr: Option<JoinHandle<String>>,
-    ended: bool,
 }
 
-impl Output {
-    fn start<I>(program: Program, path: &Path, arguments: I) -> Result<Self, String>
+impl Running {
+    /// The program that lies at `path`.
+    pub fn start<I>(
+        program: Program,
+        path: &Path,
+        arguments: I,
+        hear: impl FnMut(&str) -> usize + Send + 'static,
+    ) -> Result<(Self, ChildStdout), String>
     where
         I: IntoIterator,
         I::Item: AsRef<OsStr>,
@@ -130,33 +147,17 @@ impl Output {
         let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
             return Err(format!("cannot read what {program} writes"));
         };
-        Ok(Self {
+        let running = Self {
             program,
             child,
-            stdout,
-            stderr: Some(thread::spawn(move || tail(stderr))),
-            ended: false,
-        })
+            stderr: Some(thread::spawn(move || tail(stderr, hear))),
+        };
+        Ok((running, stdout))
     }
 
-    /// All of the output as text; an error where there is more than `limit` bytes of it.
-    pub fn text(mut self, limit: usize) -> Result<String, String> {
-        let mut text = String::new();
-        (&mut self)
-            .take(limit as u64 + 1)
-            .read_to_string(&mut text)
-            .map_err(|e| e.to_string())?;
-        match text.len() > limit {
-            true => Err(format!(
-                "{} writes more than {limit} bytes about it",
-                self.program
-            )),
-            false => Ok(text),
-        }
-    }
-
-    /// Waits for the program, whose stdout has ended.
-    fn end(&mut self) -> io::Result<()> {
+    /// Waits for the program, whose stdout has ended: then all of stderr has been heard. An error
+    /// where it failed.
+    pub fn end(&mut self) -> io::Result<()> {
         let status = self.child.wait()?;
         let said = self.stderr.take().and_then(|thread| thread.join().ok());
         if status.success() {
@@ -170,6 +171,55 @@ impl Output {
         let program = self.program;
         Err(io::Error::other(format!("{program} failed: {said}")))
     }
+
+    pub fn kill(&mut self) {
+        // Both fail only where it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A running program's stdout.
+///
+/// The end of the stream is `Ok(0)` only where the program ended well; else reading gives
+/// an error with its last words.
+#[derive(Debug)]
+pub struct Output {
+    running: Running,
+    stdout: ChildStdout,
+    ended: bool,
+}
+
+impl Output {
+    fn new(running: Running, stdout: ChildStdout) -> Self {
+        Self {
+            running,
+            stdout,
+            ended: false,
+        }
+    }
+
+    /// All of the output as text; an error where there is more than `limit` bytes of it.
+    pub fn text(mut self, limit: usize) -> Result<String, String> {
+        let mut text = String::new();
+        (&mut self)
+            .take(limit as u64 + 1)
+            .read_to_string(&mut text)
+            .map_err(|e| e.to_string())?;
+        match text.len() > limit {
+            true => Err(format!(
+                "{} writes more than {limit} bytes about it",
+                self.running.program
+            )),
+            false => Ok(text),
+        }
+    }
 }
 
 impl Read for Output {
@@ -180,42 +230,32 @@ impl Read for Output {
         let count = self.stdout.read(buffer)?;
         if count == 0 {
             self.ended = true;
-            self.end()?;
+            self.running.end()?;
         }
         Ok(count)
     }
 }
 
-impl Drop for Output {
-    fn drop(&mut self) {
-        // Both fail only where it has ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Reads to the end and keeps the last lines.
-fn tail(mut from: impl Read) -> String {
-    let mut kept = VecDeque::with_capacity(2 * TAIL);
-    let mut buffer = [0; TAIL];
-    let mut cut = false;
-    loop {
-        match from.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(count) => kept.extend(&buffer[..count]),
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => break,
-        }
+/// Reads to the end and keeps the last lines of what `hear` leaves.
+fn tail(from: impl Read, mut hear: impl FnMut(&str) -> usize) -> String {
+    let mut from = BufReader::new(from);
+    let mut kept = String::new();
+    let mut line = Vec::new();
+    // A line without an end is cut.
+    while let Ok(1..) = (&mut from).take(TAIL as u64).read_until(b'\n', &mut line) {
+        let text = String::from_utf8_lossy(&line);
+        kept.push_str(text.get(..hear(&text)).unwrap_or(&text));
+        line.clear();
         if kept.len() > TAIL {
-            kept.drain(..kept.len() - TAIL);
-            cut = true;
+            let least = kept.len() - TAIL;
+            let begin = match kept.as_bytes()[least..].iter().position(|b| *b == b'\n') {
+                Some(end) if least + end + 1 < kept.len() => Some(least + end + 1),
+                _ => (least..).find(|at| kept.is_char_boundary(*at)),
+            };
+            kept.drain(..begin.unwrap_or(0));
         }
     }
-    let text = String::from_utf8_lossy(kept.make_contiguous()).into_owned();
-    match text.split_once('\n') {
-        Some((_, whole_lines)) if cut => whole_lines.to_string(),
-        _ => text,
-    }
+    kept
 }
 
 #[cfg(test)]
@@ -238,10 +278,29 @@ mod tests {
 
     #[test]
     fn the_last_lines_are_kept() {
-        assert_eq!(tail(&b"short\n"[..]), "short\n");
+        assert_eq!(tail(&b"short\n"[..], str::len), "short\n");
         let long: String = (0..1000).map(|i| format!("line {i}\n")).collect();
-        let kept = tail(long.as_bytes());
+        let kept = tail(long.as_bytes(), str::len);
         assert!(kept.len() <= TAIL && kept.starts_with("line ") && kept.ends_with("line 999\n"));
+        let endless = "é".repeat(10_000);
+        let kept = tail(endless.as_bytes(), str::len);
+        assert!((TAIL - 4..=TAIL).contains(&kept.len()), "{}", kept.len());
+    }
+
+    #[test]
+    fn what_is_heard_is_no_error() {
+        let mut heard = vec![];
+        // The second line came while the error was being written.
+        let said = b"time 1\n[hevc] time 2\nbad slice\ntime 3\n";
+        let kept = tail(&said[..], |line| match line.find("time") {
+            Some(at) => {
+                heard.push(line[at..].trim().to_string());
+                at
+            }
+            None => line.len(),
+        });
+        assert_eq!(heard, ["time 1", "time 2", "time 3"]);
+        assert_eq!(kept, "[hevc] bad slice\n");
     }
 
     #[cfg(unix)]
@@ -259,7 +318,9 @@ mod tests {
         }
 
         fn start(path: &Path, arguments: &[&str]) -> Output {
-            Output::start(Program::Ffmpeg, path, arguments).unwrap()
+            let (running, stdout) =
+                Running::start(Program::Ffmpeg, path, arguments, str::len).unwrap();
+            Output::new(running, stdout)
         }
 
         #[test]
@@ -315,7 +376,7 @@ mod tests {
         fn dropping_ends_it() {
             let (_dir, path) = script("exec sleep 600");
             let output = start(&path, &[]);
-            let id = output.child.id();
+            let id = output.running.child.id();
             drop(output);
             // Waited for, so the process is gone, not a zombie.
             assert!(!Path::new(&format!("/proc/{id}/stat")).exists());

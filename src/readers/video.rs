@@ -1,15 +1,21 @@
 //! `read_video`: the pictures of a film and when each is shown.
 
 mod ahead;
+mod asked;
 mod batches;
 pub mod colour;
 mod convert;
+mod count;
 mod decode;
 mod external;
+mod indexed;
 pub mod lanczos;
 pub mod paint;
+mod paired;
 mod rows;
+mod run;
 mod stream;
+mod streamed;
 pub mod wanted;
 
 use std::fmt::Debug;
@@ -49,9 +55,15 @@ use wanted::{PARAMETERS, Wanted};
 /// video gives 8-bit colours. RGB differs from the exact formula by 1/255 at
 /// most, chroma repeated: ffmpeg's `-sws_flags accurate_rnd+full_chroma_int+neighbor`.
 ///
-/// Pictures are decoded only where `frame` is asked for; times are in the index.
+/// Pictures are decoded in the process only where `frame` is asked for; times are in the index.
 /// With a condition on `time` or `frame_index`, or with `start` and `end`,
 /// decoding begins at the last refresh before the first row and ends after the last.
+///
+/// Through ffmpeg rows come as they are decoded, and times alone need decoding too. In MP4 and Matroska
+/// it begins at a refresh as well; the pictures before it are numbered, where `frame_index` is asked for
+/// and rows are pictures, by the time stamps of the container, which are read from the start.
+/// That is done for codings whose coded pictures are all shown. In all else decoding
+/// begins with the first picture, as it does where ffmpeg's times are not those sought.
 ///
 /// Groups of pictures that begin with a refresh (IDR) are decoded at the same time by as many threads as the scan
 /// may use (`datafusion.execution.target_partitions` over the number of files, 8 at most); rows
@@ -75,10 +87,11 @@ impl Format for Video {
          a row at every 1/fps seconds with the frame that is shown then; otherwise a row per frame of the file, whatever its rate.\n\n\
          H.264 (4:2:0 and 4:2:2, 8 and 10 bits) in MP4, MOV and MKV is decoded in the process. Everything else (H.265, VP9, AV1, MPEG-4, ProRes; \
          AVI, WebM, MPEG-TS, fragmented MP4) is decoded by `ffmpeg` where it and `ffprobe` are on the PATH, with the same rows and \
-         times, and is an error that says so where they are not; it decodes twice, first for the times. \
-         A condition on `time` or `frame_index`, or `start` and `end`, makes decoding begin at the last refresh before the first row; through ffmpeg \
-         it begins at the first picture. Colours follow the matrix and range that the stream names; without a name BT.601 and limited \
-         range, as ffmpeg, OpenCV and decord have it."
+         times, and is an error that says so where they are not. \
+         A condition on `time` or `frame_index`, or `start` and `end`, makes decoding begin at the last refresh before the first row. Through ffmpeg \
+         that is so in MP4, MOV, MKV and WebM, where `frame_index` counts the coded pictures before it, damaged ones too; in other files, and for \
+         `frame_index` of MPEG-4 and VP8, decoding begins at the first picture. Colours follow the matrix and range that the stream names; without \
+         a name BT.601 and limited range, as ffmpeg, OpenCV and decord have it."
     }
 
     fn extensions(&self) -> &'static [&'static str] {
@@ -170,5 +183,7 @@ pub fn frame_field(width: u32, height: u32, is_grey: bool) -> Result<Field> {
 
 #[cfg(test)]
 mod films;
+#[cfg(test)]
+mod foreign;
 #[cfg(test)]
 mod tests;

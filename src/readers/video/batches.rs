@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use arrow::array::{
     ArrayRef, FixedSizeListArray, Float32Array, Float64Array, Int64Array, RecordBatch,
@@ -11,24 +12,53 @@ use arrow::buffer::Buffer;
 use arrow::datatypes::{DataType, FieldRef, SchemaRef};
 use datafusion::common::{Result, exec_err};
 
-use super::ahead::{Ahead, open_again};
-use super::paint::{Painter, append_numbers};
+use super::asked::Asked;
+use super::indexed::Indexed;
+use super::paint::Painter;
 use super::rows::Rows;
-use super::stream::{Decoder, Pictures, Stream};
+use super::stream::{self, Stream};
+use super::streamed::Streamed;
 use super::wanted::Wanted;
 use crate::readers::format::{FileScan, file_error, record_batch};
 
 /// Rows of a batch that holds no pictures.
 const PLAIN_ROWS: usize = 8_192;
 
+/// Rows are given after this time, be it none: so it is seen when nobody waits for them any more.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// A row to be.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Row {
+    pub number: i64,
+    pub time: f64,
+    /// Which picture it holds: another number is another picture.
+    pub picture: usize,
+}
+
+/// What comes next of a film.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Step {
+    Row(Row),
+    /// None has come in time.
+    NotYet,
+    End,
+}
+
 pub struct Batches {
     path: PathBuf,
     schema: SchemaRef,
-    rows: Rows,
-    next: usize,
-    end: usize,
+    /// `None` when all is given.
+    source: Option<Source>,
+    /// The most rows to come.
+    left: usize,
     batch_rows: usize,
     frames: Option<Frames>,
+}
+
+enum Source {
+    Indexed(Box<Indexed>),
+    Streamed(Box<Streamed>),
 }
 
 impl Batches {
@@ -38,11 +68,7 @@ impl Batches {
         let stream = Stream::open(&scan.path, wanted.stream).map_err(fail)?;
         let (width, height) = wanted.sides.size(stream.size);
         let (turns, colour) = (stream.turns.unwrap_or(0), stream.colour);
-        let (timeline, pictures) = stream.index().map_err(fail)?;
-        let mut rows = Rows::new(timeline, wanted.fps);
-        let range = rows.range(&wanted, &scan.bounds);
-        let most = scan.limit.unwrap_or(usize::MAX);
-        let end = range.end.min(range.start.saturating_add(most));
+        let asked = Asked::new(&wanted, &scan.bounds);
 
         let mut batch_rows = PLAIN_ROWS;
         let mut frames = None;
@@ -58,90 +84,98 @@ impl Batches {
                 )));
             }
             batch_rows = (scan.batch_bytes / (*length as usize * size_of::<f32>())).max(1);
-            if range.start < end {
-                let painter = || Painter::new(colour, turns, width, height, wanted.look);
-                let ahead = match &pictures {
-                    Pictures::Coded {
-                        length: bytes,
-                        samples,
-                        avcc,
-                        ..
-                    } if scan.threads > 1 => Ahead::start(
-                        rows.samples(range.start..end),
-                        scan.threads,
-                        values as usize,
-                        || open_again(&scan.path, *bytes, samples, avcc),
-                        painter,
-                    )
-                    .map_err(fail)?,
-                    _ => None,
-                };
-                let source = match ahead {
-                    Some(ahead) => Source::Ahead(ahead),
-                    None => Source::InTurn(pictures.start().map_err(fail)?, Box::new(painter())),
-                };
-                frames = Some(Frames {
-                    item: Arc::clone(item),
-                    length: *length,
-                    source,
-                    painted: None,
-                    given: VecDeque::new(),
-                });
-            }
+            frames = Some(Frames {
+                item: Arc::clone(item),
+                length: *length,
+                given: VecDeque::new(),
+            });
         }
+        let painter = || Painter::new(colour, turns, width, height, wanted.look);
+        let mut left = scan.limit.unwrap_or(usize::MAX);
+        let source = match stream.film().map_err(fail)? {
+            stream::Film::Indexed(timeline, coded) => {
+                let rows = Rows::new(timeline, wanted.fps);
+                let mut range = rows.range(&asked);
+                range.end = range.end.min(range.start.saturating_add(left));
+                left = range.len();
+                let painter = frames.as_ref().map(|f| (painter, f.length as usize));
+                let indexed = Indexed::new(rows, range, coded, scan, painter);
+                Source::Indexed(Box::new(indexed.map_err(fail)?))
+            }
+            stream::Film::External(external) => {
+                let has_numbers = scan.schema.field_with_name("frame_index").is_ok();
+                let painter = frames.is_some().then(painter);
+                let streamed = Streamed::new(external, asked, has_numbers, painter);
+                Source::Streamed(Box::new(streamed))
+            }
+        };
         Ok(Self {
             path: scan.path.clone(),
             schema: Arc::clone(&scan.schema),
-            rows,
-            next: range.start,
-            end,
+            source: Some(source),
+            left,
             batch_rows,
             frames,
         })
     }
 
-    fn batch(&mut self, from: usize, to: usize) -> Result<RecordBatch> {
+    /// The next rows; `None` where there are none left.
+    fn batch(&mut self) -> Result<Option<RecordBatch>> {
+        let fail = |message: String| file_error(&self.path, message);
+        let room = self.batch_rows.min(self.left);
+        let mut rows: Vec<Row> = Vec::new();
+        let mut values = match &mut self.frames {
+            Some(frames) => frames.buffer(room.saturating_mul(frames.length as usize)),
+            None => Vec::new(),
+        };
+        let mut is_over = self.left == 0;
+        let until = Instant::now() + PAUSE;
+        while let Some(source) = &mut self.source
+            && rows.len() < room
+        {
+            let row = match source.step(until).map_err(fail)? {
+                Step::Row(row) => row,
+                Step::NotYet => break,
+                Step::End => {
+                    is_over = true;
+                    break;
+                }
+            };
+            if let Some(frames) = &self.frames {
+                match rows.last() {
+                    Some(last) if last.picture == row.picture => {
+                        let at = values.len() - frames.length as usize;
+                        values.extend_from_within(at..);
+                    }
+                    _ => source
+                        .append(row.picture, &mut values)
+                        .map_err(|e| fail(format!("picture at {} s: {e}", row.time)))?,
+                }
+            }
+            rows.push(row);
+        }
+        self.left -= rows.len();
+        if is_over || self.left == 0 {
+            // Nothing decodes for nobody while the last rows are on their way.
+            self.source = None;
+        }
+        if is_over && rows.is_empty() {
+            return Ok(None);
+        }
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.schema.fields().len());
-        for field in Arc::clone(&self.schema).fields() {
-            columns.push(match field.name().as_str() {
-                "frame_index" => Arc::new(Int64Array::from_iter_values(
-                    (from..to).map(|row| row as i64),
+        for field in self.schema.fields() {
+            columns.push(match (field.name().as_str(), &mut self.frames) {
+                ("frame_index", _) => Arc::new(Int64Array::from_iter_values(
+                    rows.iter().map(|row| row.number),
                 )),
-                "time" => Arc::new(Float64Array::from_iter_values(
-                    (from..to).map(|row| self.rows.time(row)),
+                ("time", _) => Arc::new(Float64Array::from_iter_values(
+                    rows.iter().map(|row| row.time),
                 )),
-                "frame" => self.frame_column(from, to)?,
-                other => return exec_err!("read_video has no column {other}"),
+                ("frame", Some(frames)) => frames.column(std::mem::take(&mut values))?,
+                (other, _) => return exec_err!("read_video has no column {other}"),
             });
         }
-        record_batch(&self.schema, columns, to - from)
-    }
-
-    fn frame_column(&mut self, from: usize, to: usize) -> Result<ArrayRef> {
-        let Some(frames) = &mut self.frames else {
-            return exec_err!("read_video: column frame was not planned");
-        };
-        let mut values = frames.buffer((to - from) * frames.length as usize);
-        frames.painted = None;
-        for row in from..to {
-            let sample = self.rows.sample(row);
-            if let Err(message) = frames.append(sample, &mut values) {
-                let time = self.rows.time(row);
-                return Err(file_error(
-                    &self.path,
-                    format!("picture at {time} s: {message}"),
-                ));
-            }
-        }
-        let values = Arc::new(Float32Array::from(values));
-        frames.given.push_back(values.values().inner().clone());
-        let item = Arc::clone(&frames.item);
-        Ok(Arc::new(FixedSizeListArray::try_new(
-            item,
-            frames.length,
-            values,
-            None,
-        )?))
+        record_batch(&self.schema, columns, rows.len()).map(Some)
     }
 }
 
@@ -149,33 +183,37 @@ impl Iterator for Batches {
     type Item = Result<RecordBatch>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.next >= self.end {
-            return None;
-        }
-        let from = self.next;
-        let to = from.saturating_add(self.batch_rows).min(self.end);
-        self.next = to;
-        let batch = self.batch(from, to);
+        self.source.as_ref()?;
+        let batch = self.batch();
         if batch.is_err() {
-            self.next = self.end;
+            self.source = None;
         }
-        Some(batch)
+        batch.transpose()
     }
 }
 
-/// Who decodes and paints.
-enum Source {
-    InTurn(Decoder, Box<Painter>),
-    Ahead(Ahead),
+impl Source {
+    fn step(&mut self, until: Instant) -> Result<Step, String> {
+        match self {
+            // These come as fast as they are decoded.
+            Self::Indexed(indexed) => Ok(indexed.step()),
+            Self::Streamed(streamed) => streamed.step(until),
+        }
+    }
+
+    /// Appends the numbers of the picture in the row given last.
+    fn append(&mut self, picture: usize, values: &mut Vec<f32>) -> Result<(), String> {
+        match self {
+            Self::Indexed(indexed) => indexed.append(picture, values),
+            Self::Streamed(streamed) => streamed.append(values),
+        }
+    }
 }
 
 /// The column `frame` in the making.
 struct Frames {
     item: FieldRef,
     length: i32,
-    source: Source,
-    /// The sample that was painted last, and where in the batch.
-    painted: Option<(usize, usize)>,
     /// The numbers of the batches given last.
     given: VecDeque<Buffer>,
 }
@@ -197,22 +235,19 @@ impl Frames {
         }
     }
 
-    fn append(&mut self, sample: usize, values: &mut Vec<f32>) -> Result<(), String> {
-        match self.painted {
-            Some((painted, at)) if painted == sample => {
-                values.extend_from_within(at..at + self.length as usize);
-            }
-            _ => {
-                let at = values.len();
-                match &mut self.source {
-                    Source::InTurn(decoder, painter) => {
-                        painter.paint_numbers(decoder.picture(sample)?, values)?;
-                    }
-                    Source::Ahead(ahead) => append_numbers(ahead.picture(sample)?, values),
-                }
-                self.painted = Some((sample, at));
-            }
+    fn column(&mut self, mut values: Vec<f32>) -> Result<ArrayRef> {
+        // How many rows are left of a film is not always known beforehand.
+        if values.len() < values.capacity() / 2 {
+            values.shrink_to_fit();
         }
-        Ok(())
+        let values = Arc::new(Float32Array::from(values));
+        self.given.push_back(values.values().inner().clone());
+        let item = Arc::clone(&self.item);
+        Ok(Arc::new(FixedSizeListArray::try_new(
+            item,
+            self.length,
+            values,
+            None,
+        )?))
     }
 }

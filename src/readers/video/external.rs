@@ -1,34 +1,43 @@
-//! Pictures that ffmpeg decodes, where it is on the PATH.
+//! Pictures that ffmpeg decodes, where it is on the PATH: what it is asked.
 //!
-//! It is asked twice: once for the time of each picture, once for the pictures. Both times it
-//! decodes with the same arguments, so the n-th time is that of the n-th picture; times
-//! from the container alone would not do, for a coded packet is not always a picture. Nothing is
-//! dropped or repeated to fit a frame rate, and times are neither shifted nor rounded: they
+//! One ffmpeg gives both the pictures and the time of each, so the n-th time is that of the n-th picture;
+//! times from the container would not do, for a coded picture is not always one that is shown.
+//! Nothing is dropped or repeated to fit a frame rate, and times are neither shifted nor rounded: they
 //! are integers of the stream's own time base, edit lists applied.
 
 use std::ffi::OsString;
-use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use serde_json::Value;
 
+use super::run::Run;
 use crate::readers::ffmpeg::{Output, Program, QUIET, input};
-use crate::readers::mp4::{Shown, Timeline};
 
 /// A video stream that ffmpeg reads.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct External {
     path: PathBuf,
     /// The stream's number among all of the file's.
     index: u64,
     /// A tick is numerator/denominator seconds.
-    time_base: (i64, i64),
+    pub time_base: (i64, i64),
     /// Width and height as stored.
     pub size: (u32, u32),
     /// Clockwise quarter turns for showing; `None` if it is no such turn.
     pub turns: Option<u8>,
+    /// Whether ffmpeg can begin in the middle and gives the times that it would give from the start.
+    pub is_seekable: bool,
+    /// Whether each coded picture is one that is shown.
+    pub is_countable: bool,
 }
+
+/// ffmpeg is sent to so many seconds before the picture that is wanted: it looks for the last refresh that is
+/// decoded, not shown, before a time, and a picture may be decoded 16 pictures before it is shown.
+pub const LEAD: u8 = 1;
+
+/// What ffmpeg is needed for, where it was there a moment ago.
+const WHY: &str = "it is not decoded in the process";
 
 /// The most that ffprobe may say about a file's streams.
 const MAX_PROBE: usize = 4 << 20;
@@ -43,7 +52,8 @@ impl External {
             "-select_streams",
             "v",
             "-show_entries",
-            "stream=index,width,height,time_base:stream_disposition=attached_pic:stream_side_data=rotation",
+            "format=format_name:stream=index,codec_name,codec_tag,width,height,time_base\
+             :stream_disposition=attached_pic:stream_side_data=rotation",
             "-of",
             "json",
         ] {
@@ -73,11 +83,12 @@ impl External {
                 None => "it has no video stream".to_string(),
             })
         })?;
-        Self::parse(path, stream)
+        let format = said["format"]["format_name"].as_str().unwrap_or("");
+        Self::parse(path, format, stream)
             .ok_or_else(|| also("ffprobe does not say how large its pictures are".to_string()))
     }
 
-    fn parse(path: &Path, stream: &Value) -> Option<Self> {
+    fn parse(path: &Path, format: &str, stream: &Value) -> Option<Self> {
         let side = |name: &str| {
             let side = u32::try_from(stream[name].as_u64()?).ok()?;
             (1..=super::wanted::MAX_SIDE as u32)
@@ -90,106 +101,124 @@ impl External {
             .as_array()
             .and_then(|list| list.iter().find_map(|data| data["rotation"].as_f64()))
             .unwrap_or(0.0);
+        let is_seekable = is_seekable(format, stream["codec_tag"].as_str().unwrap_or(""));
         Some(Self {
             path: path.to_path_buf(),
             index: stream["index"].as_u64()?,
             time_base: (positive(numerator)?, positive(denominator)?),
             size: (side("width")?, side("height")?),
             turns: quarter_turns(rotation),
+            is_seekable,
+            is_countable: is_seekable
+                && COUNTABLE.contains(&stream["codec_name"].as_str().unwrap_or("")),
         })
     }
 
-    /// When each picture is shown: decodes all of them.
-    pub fn timeline(&self) -> Result<Timeline, String> {
+    /// The time of a time stamp, which is in 1/denominator seconds here and below.
+    pub fn seconds(&self, start: i64) -> f64 {
+        start as f64 / self.time_base.1 as f64
+    }
+
+    /// The last time stamp that is not later than a time.
+    pub fn stamp(&self, time: f64) -> i64 {
         let (numerator, denominator) = self.time_base;
-        let mut shown: Vec<Shown> = vec![];
-        for line in BufReader::new(self.start(&["-f", "framecrc"])?).lines() {
-            let line = line.map_err(|e| e.to_string())?;
-            if line.starts_with('#') || line.is_empty() {
-                continue;
-            }
-            // Stream, decoding time, presentation time, duration, size, checksum.
-            let mut fields = line.split(',').map(|field| field.trim().parse::<i64>());
-            let (Some(Ok(time)), Some(Ok(duration))) = (fields.nth(2), fields.next()) else {
-                return Err(format!(
-                    "what ffmpeg says about its times is not understood: {line}"
-                ));
-            };
-            let start = time
-                .checked_mul(numerator)
-                .ok_or_else(|| format!("picture {} has no time stamp", shown.len()))?;
-            let count = shown.len();
-            if let Some(last) = shown.last_mut() {
-                if last.start > start {
-                    return Err(format!(
-                        "the time stamps of its pictures do not rise: picture {} is shown at {} s, the one before at {} s",
-                        count,
-                        start as f64 / denominator as f64,
-                        last.start as f64 / denominator as f64
-                    ));
-                }
-                last.end = start;
-            }
-            shown.push(Shown {
-                sample: shown.len(),
-                start,
-                end: start.saturating_add(duration.max(0).saturating_mul(numerator)),
-            });
+        let tick = (time * denominator as f64 / numerator as f64).floor() as i64;
+        let stamp = |tick: i64| tick.saturating_mul(numerator);
+        match tick.saturating_add(1) {
+            next if self.seconds(stamp(next)) <= time => stamp(next),
+            _ => stamp(tick),
         }
-        Ok(Timeline {
-            ticks_per_second: denominator,
-            shown,
-        })
     }
 
-    /// The pictures, from the first on.
-    pub fn pictures(&self) -> Result<Pictures, String> {
-        // Chroma repeated and all sums exact, as it is done in the process.
-        let format = [
-            "-pix_fmt",
-            "rgb24",
-            "-sws_flags",
-            "accurate_rnd+full_chroma_int+neighbor",
-            "-f",
-            "rawvideo",
-        ];
+    /// Begins to decode at the start, or before the time stamp `from`, which is at [`LEAD`] or later: at a picture
+    /// that refers to none before it. Pictures are given from the time stamp `pictures` on, or none.
+    pub fn play(&self, from: Option<i64>, pictures: Option<i64>) -> Result<Run, String> {
         let (width, height) = self.size;
-        Ok(Pictures {
-            output: self.start(&format)?,
-            width,
-            height,
-            next: 0,
-            rgb: vec![0; width as usize * height as usize * 3],
-        })
+        let bytes = width as usize * height as usize * 3;
+        let arguments = self.arguments(from, pictures);
+        let pictures = pictures.map(|first| (bytes, first));
+        Run::start(WHY, arguments, pictures, self.time_base)
     }
 
-    fn start(&self, format: &[&str]) -> Result<Output, String> {
-        let (numerator, denominator) = self.time_base;
-        let mut arguments: Vec<OsString> = vec!["-nostdin".into()];
-        arguments.extend(QUIET.map(OsString::from));
-        // The turn is ours: then one that is no quarter changes no size here or there.
-        arguments.extend(["-copyts", "-noautorotate", "-i"].map(OsString::from));
-        arguments.push(input(&self.path));
-        let [vsync, passthrough] = every_picture();
+    /// Begins to read when the coded pictures are shown, as the container has it.
+    pub fn packets(&self) -> Result<Output, String> {
+        let mut arguments: Vec<OsString> = QUIET.map(OsString::from).to_vec();
         for argument in [
-            "-map",
-            &format!("0:{}", self.index),
-            vsync,
-            passthrough,
-            "-enc_time_base",
-            &format!("{numerator}:{denominator}"),
+            "-select_streams",
+            &self.index.to_string(),
+            "-show_entries",
+            "packet=pts,size,flags",
+            "-of",
+            "csv=p=0",
         ] {
             arguments.push(argument.into());
         }
-        arguments.extend(format.iter().map(OsString::from));
-        arguments.push("pipe:1".into());
-        Program::Ffmpeg.start("it is not decoded in the process", arguments)
+        arguments.push(input(&self.path));
+        Program::Ffprobe.start(WHY, arguments)
+    }
+
+    fn arguments(&self, from: Option<i64>, pictures: Option<i64>) -> Vec<OsString> {
+        let mut arguments: Vec<OsString> = vec!["-nostdin".into()];
+        arguments.extend(QUIET.map(OsString::from));
+        // The turn is ours: then one that is no quarter changes no size here or there.
+        arguments.extend(["-copyts", "-noautorotate"].map(OsString::from));
+        let mut filters: Vec<String> = vec![];
+        if let Some(from) = from {
+            // The nearest microsecond: ffmpeg makes it a tick again.
+            let denominator = i128::from(self.time_base.1);
+            let micros = (i128::from(from) * 1_000_000 + denominator / 2) / denominator;
+            let micros = micros - i128::from(LEAD) * 1_000_000;
+            let (whole, rest) = (micros / 1_000_000, micros % 1_000_000);
+            // Else it counts from the first time stamp, and leaves out pictures itself.
+            arguments.extend(["-seek_timestamp", "1", "-noaccurate_seek"].map(OsString::from));
+            arguments.extend(["-ss".into(), format!("{whole}.{rest:06}").into()]);
+            // What a decoder makes of pictures before the first that stands alone is left out.
+            filters.push("select='key*eq(pict_type,I)+not(isnan(prev_selected_pts))'".to_string());
+        }
+        arguments.extend(["-i".into(), input(&self.path)]);
+
+        // The times, with checksums of next to nothing: cropping copies no pixel.
+        let corner = "crop='min(iw,16)':'min(ih,16)':0:0:exact=1".to_string();
+        self.add_output(&mut arguments, &[&filters[..], &[corner]].concat());
+        let to = match pictures {
+            Some(_) => "pipe:2",
+            None => "pipe:1",
+        };
+        // A line is written when it is known, and in one piece.
+        arguments.extend(["-flush_packets", "1", "-f", "framecrc", to].map(OsString::from));
+
+        if let Some(first) = pictures {
+            if first > i64::MIN {
+                // Converting a picture takes as long as decoding it. Half a tick allows for rounding.
+                let (numerator, denominator) = self.time_base;
+                let least = (first as f64 - numerator as f64 / 2.0) / denominator as f64;
+                filters.push(format!("select='gte(t,{least})'"));
+            }
+            self.add_output(&mut arguments, &filters);
+            // Chroma repeated and all sums exact, as it is done in the process.
+            let exact = "accurate_rnd+full_chroma_int+neighbor";
+            arguments.extend(["-pix_fmt", "rgb24", "-sws_flags", exact].map(OsString::from));
+            arguments.extend(["-f", "rawvideo", "pipe:1"].map(OsString::from));
+        }
+        arguments
+    }
+
+    /// What both outputs have in common.
+    fn add_output(&self, arguments: &mut Vec<OsString>, filters: &[String]) {
+        let (numerator, denominator) = self.time_base;
+        arguments.extend(["-map".into(), format!("0:{}", self.index).into()]);
+        arguments.extend(every_picture().map(OsString::from));
+        let time_base = format!("{numerator}:{denominator}");
+        arguments.extend(["-enc_time_base".into(), time_base.into()]);
+        if !filters.is_empty() {
+            arguments.extend(["-vf".into(), filters.join(",").into()]);
+        }
     }
 }
 
 /// The option for neither dropping nor repeating pictures: it was renamed in 5.1, and the old name is going.
 fn every_picture() -> [&'static str; 2] {
-    // Asked once: each file is read twice.
+    // Asked once, not for each file.
     static IS_OLD: OnceLock<bool> = OnceLock::new();
     let is_old = IS_OLD.get_or_init(|| {
         let version = Program::Ffmpeg
@@ -216,6 +245,23 @@ fn is_before_5_1(version: &str) -> bool {
     }
 }
 
+/// MP4 and Matroska have an index and a time stamp for each picture. Elsewhere a time stamp is found by
+/// trial, or depends on those before it. So it does in what was put from AVI into Matroska as it
+/// was, which keeps a tag.
+fn is_seekable(format: &str, tag: &str) -> bool {
+    match format.split(',').next() {
+        Some("mov") => true,
+        Some("matroska") => tag == "0x0000",
+        _ => false,
+    }
+}
+
+/// Codings, as ffprobe names them, whose coded pictures in MP4 or Matroska are all shown. VP8 has some
+/// that are not, MPEG-4 some that say "as before".
+const COUNTABLE: [&str; 9] = [
+    "h264", "hevc", "vp9", "av1", "prores", "mjpeg", "dnxhd", "ffv1", "huffyuv",
+];
+
 /// `rotation` is as ffprobe gives it: degrees anticlockwise.
 fn quarter_turns(rotation: f64) -> Option<u8> {
     let clockwise = (-rotation).rem_euclid(360.0);
@@ -223,35 +269,6 @@ fn quarter_turns(rotation: f64) -> Option<u8> {
         .iter()
         .position(|turn| *turn == clockwise)
         .map(|turns| turns as u8)
-}
-
-/// A running ffmpeg that writes picture after picture.
-pub struct Pictures {
-    output: Output,
-    pub width: u32,
-    pub height: u32,
-    /// The number of the next picture in the stream.
-    next: usize,
-    rgb: Vec<u8>,
-}
-
-impl Pictures {
-    /// The picture of a number; they are asked for in order, each as often as one likes.
-    pub fn picture(&mut self, number: usize) -> Result<&[u8], String> {
-        while self.next <= number {
-            self.output
-                .read_exact(&mut self.rgb)
-                .map_err(|e| match e.kind() {
-                    std::io::ErrorKind::UnexpectedEof => {
-                        "ffmpeg gave it a time and no picture; has the file changed meanwhile?"
-                            .to_string()
-                    }
-                    _ => e.to_string(),
-                })?;
-            self.next += 1;
-        }
-        Ok(&self.rgb)
-    }
 }
 
 #[cfg(test)]

@@ -13,19 +13,20 @@ use super::ahead::{Ahead, open_again};
 use super::colour::Colour;
 use super::external::External;
 use super::paint::{Look, Painter, Picture};
-use super::stream::{Decoder, Pictures, Stream};
+use super::stream::{Coded, Film, Stream};
 use super::*;
 use crate::readers::bounds::Bounds;
 use crate::readers::ffmpeg::{Program, QUIET, input};
 use crate::readers::format::Value;
+use crate::readers::mp4::Timeline;
 use crate::readers::testing::{error, here, project, read, scan};
 use crate::readers::trouble::Trouble;
 
-fn clip(name: &str) -> PathBuf {
+pub fn clip(name: &str) -> PathBuf {
     here("tests/data/video").join(name)
 }
 
-const IN_PROCESS: [&str; 10] = [
+pub const IN_PROCESS: [&str; 10] = [
     "ten_bits.mp4",
     "vfr.mp4",
     "vfr.mkv",
@@ -38,7 +39,7 @@ const IN_PROCESS: [&str; 10] = [
     "grey.mp4",
 ];
 
-const FOREIGN: [&str; 6] = [
+pub const FOREIGN: [&str; 6] = [
     "lossless.mp4",
     "hevc.mp4",
     "vp9.webm",
@@ -48,12 +49,20 @@ const FOREIGN: [&str; 6] = [
 ];
 
 /// Whether ffmpeg and ffprobe can be asked.
-fn have_ffmpeg() -> bool {
+pub fn have_ffmpeg() -> bool {
     let have = Program::Ffmpeg.find().is_some() && Program::Ffprobe.find().is_some();
     if !have {
         note!("skipped: ffmpeg and ffprobe are not on the PATH");
     }
     have
+}
+
+/// A clip that is decoded in the process.
+fn coded(path: &Path) -> (Timeline, Coded) {
+    match Stream::in_process(path, None).unwrap().film().unwrap() {
+        Film::Indexed(timeline, coded) => (timeline, coded),
+        Film::External(_) => panic!("{} is decoded in the process", path.display()),
+    }
 }
 
 /// What `ffmpeg -i CLIP …` writes.
@@ -93,7 +102,7 @@ fn ffprobe_times(path: &Path) -> Vec<f64> {
         .collect()
 }
 
-fn times(batch: &RecordBatch) -> Vec<f64> {
+pub fn times(batch: &RecordBatch) -> Vec<f64> {
     let times = batch["time"].as_primitive::<Float64Type>();
     times.values().to_vec()
 }
@@ -161,11 +170,8 @@ fn decoded_bytes_are_those_of_ffmpeg() {
     }
     for name in IN_PROCESS {
         let path = clip(name);
-        let stream = Stream::in_process(&path, None).unwrap();
-        let (timeline, pictures) = stream.index().unwrap();
-        let Decoder::H264(mut decoder) = pictures.start().unwrap() else {
-            panic!("{name} is decoded in the process");
-        };
+        let (timeline, coded) = coded(&path);
+        let mut decoder = coded.start().unwrap();
         let mut ours = vec![];
         for shown in &timeline.shown {
             let frame = decoder.picture(shown.sample).unwrap();
@@ -209,14 +215,14 @@ fn both_ways_give_the_same_rows() {
     }
     for name in IN_PROCESS {
         let path = clip(name);
-        let (ours, _) = Stream::in_process(&path, None).unwrap().index().unwrap();
+        let (timeline, _) = coded(&path);
+        let ours = timeline.shown.iter();
+        let ours: Vec<f64> = ours.map(|s| timeline.seconds(s.start)).collect();
         let external = External::open(&path, None, "for a test").unwrap();
-        let theirs = external.timeline().unwrap();
-        let starts = |timeline: &crate::readers::mp4::Timeline| -> Vec<f64> {
-            let shown = timeline.shown.iter();
-            shown.map(|s| timeline.seconds(s.start)).collect()
-        };
-        assert_eq!(starts(&ours), starts(&theirs), "{name}");
+        let mut run = external.play(None, None).unwrap();
+        let theirs = std::iter::from_fn(|| run.next(vec![]).unwrap());
+        let theirs: Vec<f64> = theirs.map(|s| external.seconds(s.start)).collect();
+        assert_eq!(ours, theirs, "{name}");
         let stream = Stream::in_process(&path, None).unwrap();
         assert_eq!(external.turns, stream.turns, "{name}");
     }
@@ -363,16 +369,13 @@ fn closed_groups_are_decoded_ahead() {
         ("open_groups.mp4", 2, false),
     ] {
         let path = clip(name);
-        let (timeline, pictures) = Stream::in_process(&path, None).unwrap().index().unwrap();
-        let Pictures::Coded {
+        let (timeline, coded) = coded(&path);
+        let Coded {
             length,
             samples,
             avcc,
             ..
-        } = pictures
-        else {
-            panic!("{name} is decoded in the process");
-        };
+        } = coded;
         let wanted = timeline.shown.iter().map(|shown| shown.sample).collect();
         let wide = [("interpolation", Value::Text("area".to_string()))];
         let look = Wanted::new(&crate::readers::testing::options(&wide))
@@ -528,10 +531,10 @@ fn damage_is_an_error_or_the_good_part() {
             let Ok(stream) = Stream::in_process(&path, None) else {
                 continue;
             };
-            let Ok((timeline, pictures)) = stream.index() else {
+            let Ok(Film::Indexed(timeline, coded)) = stream.film() else {
                 continue;
             };
-            let Ok(mut decoder) = pictures.start() else {
+            let Ok(mut decoder) = coded.start() else {
                 continue;
             };
             for shown in &timeline.shown {

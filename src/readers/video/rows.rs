@@ -2,8 +2,7 @@
 
 use std::ops::Range;
 
-use super::wanted::Wanted;
-use crate::readers::bounds::Bounds;
+use super::asked::{Asked, grid_time};
 use crate::readers::mp4::Timeline;
 
 pub struct Rows {
@@ -22,14 +21,11 @@ impl Rows {
         }
     }
 
-    /// The rows that the arguments and the conditions of the query may leave.
-    pub fn range(&self, wanted: &Wanted, bounds: &Bounds) -> Range<usize> {
+    /// The rows that are asked for.
+    pub fn range(&self, asked: &Asked) -> Range<usize> {
         let count = self.count();
-        let by_time = bounds.rows("time", count, |row| self.time(row));
-        let by_index = bounds.rows("frame_index", count, |row| row as f64);
-        let first = |limit: f64| first_row(count, |row| self.time(row) >= limit);
-        let start = by_time.start.max(by_index.start).max(first(wanted.start));
-        let end = by_time.end.min(by_index.end).min(first(wanted.end));
+        let start = first_row(count, |row| !asked.is_early(row as i64, self.time(row)));
+        let end = first_row(count, |row| asked.is_late(row as i64, self.time(row)));
         start..end.max(start)
     }
 
@@ -53,7 +49,7 @@ impl Rows {
     pub fn time(&self, row: usize) -> f64 {
         match self.fps {
             None => self.timeline.seconds(self.timeline.shown[row].start),
-            Some((frames, seconds)) => (row as i128 * seconds) as f64 / frames as f64,
+            Some(fps) => grid_time(row as i64, fps),
         }
     }
 
@@ -89,7 +85,7 @@ impl Rows {
 }
 
 /// The first of `count` rows for which `holds`, which then holds for all after it.
-fn first_row(count: usize, holds: impl Fn(usize) -> bool) -> usize {
+pub fn first_row(count: usize, holds: impl Fn(usize) -> bool) -> usize {
     let (mut low, mut high) = (0, count);
     while low < high {
         let middle = low + (high - low) / 2;

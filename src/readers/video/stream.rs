@@ -8,8 +8,7 @@ use rust_h264::nal::{SpsInfo, parse_avcc_config, parse_sps_info};
 
 use super::colour::Colour;
 use super::decode::{self, guard};
-use super::external::{self, External};
-use super::paint::Picture;
+use super::external::External;
 use super::wanted::MAX_SIDE;
 use crate::readers::mkv::{self, Matroska};
 use crate::readers::mp4::{Movie, Sample, Timeline, Track, name};
@@ -169,8 +168,8 @@ impl Stream {
         })
     }
 
-    /// When its pictures are shown, and from where they are had.
-    pub fn index(self) -> Result<(Timeline, Pictures), String> {
+    /// What is needed to give its pictures and their times.
+    pub fn film(self) -> Result<Film, String> {
         match self.source {
             Source::Mp4 { movie, track, avcc } => {
                 let track = &movie.tracks[track];
@@ -178,13 +177,13 @@ impl Stream {
                 let timeline = movie.timeline(track, &samples)?;
                 check_length(movie.length(), &timeline, &samples)?;
                 let (file, length) = movie.into_file();
-                let pictures = Pictures::Coded {
+                let coded = Coded {
                     file,
                     length,
                     samples,
                     avcc,
                 };
-                Ok((timeline, pictures))
+                Ok(Film::Indexed(timeline, coded))
             }
             Source::Mkv {
                 mut file,
@@ -194,67 +193,39 @@ impl Stream {
                 let samples = file.samples(track)?;
                 let timeline = mkv::timeline(&samples);
                 let (file, length) = file.into_file();
-                let pictures = Pictures::Coded {
+                let coded = Coded {
                     file,
                     length,
                     samples,
                     avcc,
                 };
-                Ok((timeline, pictures))
+                Ok(Film::Indexed(timeline, coded))
             }
-            Source::External(external) => {
-                let timeline = external.timeline()?;
-                Ok((timeline, Pictures::External(external)))
-            }
+            Source::External(external) => Ok(Film::External(external)),
         }
     }
 }
 
-/// Where pictures are had from.
-pub enum Pictures {
-    Coded {
-        file: File,
-        length: u64,
-        samples: Vec<Sample>,
-        avcc: Vec<u8>,
-    },
+/// Where pictures and their times are had from.
+pub enum Film {
+    /// The times are known; the pictures are decoded in the process.
+    Indexed(Timeline, Coded),
+    /// Both come from ffmpeg.
     External(External),
 }
 
-impl Pictures {
+/// The coded pictures of a film.
+pub struct Coded {
+    pub file: File,
+    pub length: u64,
+    pub samples: Vec<Sample>,
+    pub avcc: Vec<u8>,
+}
+
+impl Coded {
     /// Begins decoding.
-    pub fn start(self) -> Result<Decoder, String> {
-        Ok(match self {
-            Self::Coded {
-                file,
-                length,
-                samples,
-                avcc,
-            } => Decoder::H264(Box::new(decode::Pictures::new(
-                file, length, samples, &avcc,
-            )?)),
-            Self::External(external) => Decoder::External(external.pictures()?),
-        })
-    }
-}
-
-/// Pictures in the making.
-pub enum Decoder {
-    H264(Box<decode::Pictures>),
-    External(external::Pictures),
-}
-
-impl Decoder {
-    /// The picture of a sample; they are asked for in order of presentation.
-    pub fn picture(&mut self, sample: usize) -> Result<Picture<'_>, String> {
-        Ok(match self {
-            Self::H264(pictures) => Picture::Coded(pictures.picture(sample)?),
-            Self::External(pictures) => Picture::Rgb {
-                width: pictures.width,
-                height: pictures.height,
-                rgb: pictures.picture(sample)?,
-            },
-        })
+    pub fn start(self) -> Result<decode::Pictures, String> {
+        decode::Pictures::new(self.file, self.length, self.samples, &self.avcc)
     }
 }
 

@@ -31,3 +31,9 @@ ffmpeg $quiet $source -frames:v 12 -c:v mpeg4 -q:v 20 mpeg4.avi
 ffmpeg $quiet -i vfr.mp4 -c copy -movflags frag_keyframe+empty_moov fragmented.mp4
 ffmpeg $quiet $source -frames:v 6 -c:v libx264 -crf 36 -pix_fmt yuv444p yuv444.mp4
 ffmpeg $quiet $source -frames:v 3 -c:v libx264 -qp 0 -pix_fmt yuv420p lossless.mp4
+# That in groups of pictures: open ones with B-frames, with hidden pictures, and with B-frames
+# in a format without their times.
+x265="-c:v libx265 -x265-params log-level=none:keyint=8:min-keyint=8:scenecut=0:bframes=3:open-gop=1"
+ffmpeg $quiet $source -frames:v 60 $x265 -crf 36 -tag:v hvc1 hevc_groups.mp4
+ffmpeg $quiet $source -frames:v 60 -c:v libvpx-vp9 -crf 50 -b:v 0 -g 8 -lag-in-frames 8 -auto-alt-ref 1 vp9_groups.webm
+ffmpeg $quiet $source -frames:v 40 -c:v mpeg4 -q:v 24 -g 8 -bf 2 mpeg4_groups.avi
