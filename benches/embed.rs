@@ -36,11 +36,11 @@ fn embed(criterion: &mut Criterion) {
         (true, Ok(backend)) => models.push((format!("MiniLM int8, {backend}"), MODEL)),
         _ => eprintln!("skipped: no model at '{MODEL}', or no backend"),
     }
+    let mut batches = 0..;
+    let mut next = || sentences(batches.next().unwrap_or_default());
     for (name, path) in models {
         let model = Embedder::find(path, None, None).expect("the model is there");
         group.bench_function(name, |bencher| {
-            let mut batches = 0..;
-            let mut next = || sentences(batches.next().unwrap_or_default());
             bencher.iter_batched(
                 &mut next,
                 |sentences| {

@@ -139,7 +139,7 @@ async fn a_dropped_query_ends_ffmpeg() {
                 let arguments = String::from_utf8_lossy(&arguments).into_owned();
                 arguments.contains(&name) && arguments.contains("framecrc")
             };
-            if processes.map(is_on).any(|is_on| is_on) == wanted {
+            if processes.any(is_on) == wanted {
                 return true;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
