@@ -13,6 +13,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use super::trouble::Trouble;
+use crate::access::scope;
 
 /// A four-character code such as `avc1`.
 pub type FourCc = [u8; 4];
@@ -113,7 +114,7 @@ impl Movie {
 
     /// The same, and the error says whether another program may read the file.
     pub fn try_open(path: &Path) -> Result<Self, Trouble> {
-        let mut file = File::open(path).map_err(|e| e.to_string())?;
+        let mut file = scope::open(path).map_err(|e| e.to_string())?;
         let length = file.metadata().map_err(|e| e.to_string())?.len();
         let moov = read_moov(&mut file, length)?;
         let children = boxes(&moov)?;
