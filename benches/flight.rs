@@ -129,6 +129,7 @@ async fn ours(batches: Vec<RecordBatch>) -> FlightSqlServiceClient<Channel> {
         listen: LOOPBACK,
         query_timeout: None,
         max_queries: 16,
+        query_memory: None,
         message_limit: 16 << 20,
         users: None,
         tls: None,

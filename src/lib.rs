@@ -13,6 +13,7 @@ macro_rules! note {
     }};
 }
 
+pub mod access;
 mod align;
 pub mod asof;
 pub mod cancel;
@@ -21,6 +22,7 @@ pub mod database;
 mod ddl;
 pub mod demo;
 pub mod index;
+mod memory;
 mod message;
 pub mod models;
 mod planner;

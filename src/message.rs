@@ -41,10 +41,7 @@ pub fn message(error: &DataFusionError) -> Message {
         DataFusionError::External(error) => inner(error.as_ref()),
         DataFusionError::ArrowError(error, _) => inner(error.as_ref()),
         DataFusionError::ParquetError(error) => inner(error.as_ref()),
-        DataFusionError::ResourcesExhausted(text) => plain(format!(
-            "out of memory: {}\nA higher --memory-limit, fewer --threads or a smaller query may help.",
-            without_backtrace(text)
-        )),
+        DataFusionError::ResourcesExhausted(text) => plain(out_of_memory(without_backtrace(text))),
         DataFusionError::NotImplemented(text) => {
             plain(format!("not supported: {}", without_backtrace(text)))
         }
@@ -56,9 +53,19 @@ pub fn message(error: &DataFusionError) -> Message {
         | DataFusionError::Execution(text)
         | DataFusionError::Configuration(text) => plain(without_backtrace(text).to_owned()),
         DataFusionError::SchemaError(error, _) => plain(error.to_string()),
-        DataFusionError::ObjectStore(error) => plain(error.to_string()),
+        DataFusionError::ObjectStore(error) => inner(error.as_ref()),
         DataFusionError::IoError(error) => plain(error.to_string()),
         other => plain(other.strip_backtrace()),
+    }
+}
+
+/// What to do is added, unless the limit that was reached says it.
+fn out_of_memory(text: &str) -> String {
+    match text.contains("--query-memory-limit") {
+        true => format!("out of memory: {text}"),
+        false => format!(
+            "out of memory: {text}\nA higher --memory-limit, fewer --threads or a smaller query may help."
+        ),
     }
 }
 

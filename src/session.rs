@@ -7,8 +7,10 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::common::{Result, exec_err, plan_err};
 use datafusion::execution::cache::cache_manager::CacheManagerConfig;
-use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsumersPool};
-use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::memory_pool::{
+    FairSpillPool, GreedyMemoryPool, MemoryPool, TrackConsumersPool,
+};
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::memory::MemoryStream;
@@ -17,6 +19,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 
 use futures::future::BoxFuture;
 
+use crate::access::{self, Access};
 use crate::database::{Database, DirectorySchema};
 use crate::index::options::SearchOptions;
 use crate::index::{self, Indexes};
@@ -42,18 +45,24 @@ pub struct Settings {
     pub db: Option<PathBuf>,
     /// Bytes that queries may hold; without it, four fifths of the machine's memory.
     pub memory_limit: Option<usize>,
+    /// Whether the memory is for many queries at once, each with a limit of its own
+    /// ([`Session::with_memory`]); else one query has it all.
+    pub shared: bool,
     /// Partitions that run at once; without it, one per core.
     pub threads: Option<usize>,
+    /// The files that statements may name.
+    pub access: Access,
 }
 
 /// A connection to a database. Cheap to share: all methods take `&self`.
 pub struct Session {
     context: SessionContext,
+    access: Access,
     database: Arc<Database>,
     models: Arc<Models>,
     indexes: Arc<Indexes>,
     /// The plan that was started last.
-    started: Mutex<Option<Weak<dyn ExecutionPlan>>>,
+    started: Arc<Mutex<Option<Weak<dyn ExecutionPlan>>>>,
 }
 
 /// What a statement gives.
@@ -107,14 +116,19 @@ impl Answer {
 impl Session {
     pub async fn open(settings: Settings) -> Result<Self> {
         let database = Database::open(settings.db.as_deref())?;
+        let access = settings.access.clone().without(database.root())?;
+        let runtime = runtime(&settings)?;
+        access::store::install(&runtime, access.clone(), &database);
+        let config = config(&settings).with_extension(Arc::new(access.clone()));
         let builder = SessionStateBuilder::new()
-            .with_config(config(&settings))
-            .with_runtime_env(runtime(&settings)?)
+            .with_config(config)
+            .with_runtime_env(runtime)
             .with_default_features()
             .with_query_planner(Arc::new(VoxqlPlanner));
         let indexes = Arc::new(Indexes::new(Arc::clone(&database)));
         let builder = index::rule::install(asof::install(builder), &indexes);
-        let context = SessionContext::new_with_state(builder.build()).enable_url_table();
+        let context = SessionContext::new_with_state(builder.build());
+        let context = access::sql::files_as_tables(context, access.clone());
 
         voxql_udfs::register_all(&context);
         for format in readers::formats() {
@@ -133,7 +147,7 @@ impl Session {
             None => return exec_err!("the catalog {CATALOG} is missing"),
         };
         let models = Arc::new(Models::new(Arc::clone(&database)));
-        models::register_functions(&context, &models);
+        models::register_functions(&context, &models, &access);
         let state = context.state_ref();
         state
             .write()
@@ -141,16 +155,41 @@ impl Session {
             .set_extension(Arc::clone(&models));
         Ok(Self {
             context,
+            access,
             database,
             models,
             indexes,
-            started: Mutex::new(None),
+            started: Arc::default(),
         })
+    }
+
+    /// The same database for statements that hold their memory in `pool`.
+    pub fn with_memory(&self, memory_pool: Arc<dyn MemoryPool>) -> Self {
+        let state = self.context.state();
+        let runtime = RuntimeEnv {
+            memory_pool,
+            ..state.runtime_env().as_ref().clone()
+        };
+        let builder = SessionStateBuilder::new_from_existing(state);
+        let state = builder.with_runtime_env(Arc::new(runtime)).build();
+        Self {
+            context: SessionContext::new_with_state(state),
+            access: self.access.clone(),
+            database: Arc::clone(&self.database),
+            models: Arc::clone(&self.models),
+            indexes: Arc::clone(&self.indexes),
+            started: Arc::clone(&self.started),
+        }
     }
 
     /// DataFusion's context. Statements of VoxQL's own, and readers, need [`Session::execute`].
     pub fn context(&self) -> &SessionContext {
         &self.context
+    }
+
+    /// The files that statements may name.
+    pub fn access(&self) -> &Access {
+        &self.access
     }
 
     pub fn database(&self) -> &Arc<Database> {
@@ -296,15 +335,21 @@ fn config(settings: &Settings) -> SessionConfig {
     config
 }
 
-fn runtime(settings: &Settings) -> Result<Arc<datafusion::execution::runtime_env::RuntimeEnv>> {
+fn runtime(settings: &Settings) -> Result<Arc<RuntimeEnv>> {
     let mut builder = RuntimeEnvBuilder::new().with_cache_manager(
         // Other processes write too: what lies in a directory is asked for each time.
         CacheManagerConfig::default().with_list_files_cache_limit(0),
     );
     if let Some(bytes) = settings.memory_limit.or_else(most_of_memory) {
         let largest = std::num::NonZeroUsize::new(3).unwrap_or(std::num::NonZeroUsize::MIN);
-        let pool: Arc<dyn MemoryPool> =
-            Arc::new(TrackConsumersPool::new(FairSpillPool::new(bytes), largest));
+        let pool: Arc<dyn MemoryPool> = match settings.shared {
+            false => Arc::new(TrackConsumersPool::new(FairSpillPool::new(bytes), largest)),
+            // Fairness to the operators of other queries would leave each of few queries little.
+            true => Arc::new(TrackConsumersPool::new(
+                GreedyMemoryPool::new(bytes),
+                largest,
+            )),
+        };
         builder = builder.with_memory_pool(pool);
     }
     builder.build_arc()

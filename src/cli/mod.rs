@@ -142,6 +142,7 @@ fn work(args: &Args, sources: Vec<Source>) -> Result<(), Stop> {
         db: args.db.clone(),
         memory_limit: args.memory_limit,
         threads: args.threads.map(usize::from),
+        ..Settings::default()
     };
     let style = Style {
         format: args.format,

@@ -13,6 +13,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::shell::{Stop, no_threads, workers};
 use super::{bytes, logger};
+use crate::access::Access;
 use crate::server::{Options, Server, Tls};
 use crate::session::{Session, Settings};
 
@@ -29,9 +30,18 @@ pub struct Serve {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:31337")]
     listen: SocketAddr,
 
+    /// A folder whose files statements may read, and users with the role read-write write; may be given several
+    /// times. Without one no files are read or written, only the tables of the database
+    #[arg(long, value_name = "DIR")]
+    allow_path: Vec<PathBuf>,
+
     /// Memory for all queries together, such as 8GB or 512MiB
     #[arg(long, value_name = "SIZE", value_parser = bytes)]
     memory_limit: Option<usize>,
+
+    /// Memory for one query; half of all by default
+    #[arg(long, value_name = "SIZE", value_parser = bytes)]
+    query_memory_limit: Option<usize>,
 
     /// Threads for queries; all cores by default
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
@@ -69,8 +79,7 @@ pub struct Serve {
     #[arg(long, value_enum, default_value = "text")]
     log_format: LogFormat,
 
-    /// Serve other machines even though users read every file that this process reads, and without
-    /// --users anybody comes in
+    /// Serve other machines without --users, when anybody comes in, or without TLS, when anybody listens
     #[arg(long)]
     allow_insecure_remote: bool,
 }
@@ -110,12 +119,15 @@ pub fn run(serve: &Serve) -> Result<(), Stop> {
     let session = Arc::new(workers.block_on(Session::open(Settings {
         db: serve.db.clone(),
         memory_limit: serve.memory_limit,
+        shared: true,
         threads,
+        access: Access::within(&serve.allow_path)?,
     }))?);
     let options = Options {
         listen: serve.listen,
         query_timeout: Some(serve.query_timeout),
         max_queries: usize::from(serve.max_queries),
+        query_memory: serve.query_memory_limit,
         message_limit: serve.max_message_size,
         users: serve.users.clone(),
         tls: serve

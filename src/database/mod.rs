@@ -83,7 +83,12 @@ impl Database {
                 );
             }
             for directory in [
-                "tables", "views", "external", "models", "indexes", ".staging",
+                "tables",
+                "views",
+                "external",
+                "models",
+                "indexes",
+                staging::STAGING,
             ] {
                 fs::create_dir_all(self.root.join(directory))?;
             }

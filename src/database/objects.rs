@@ -52,6 +52,11 @@ impl ObjectKind {
 }
 
 impl Database {
+    /// Where all tables lie.
+    pub fn tables(&self) -> PathBuf {
+        self.root().join(ObjectKind::Table.directory())
+    }
+
     /// Where the object lies, whether or not it exists.
     pub fn place(&self, kind: ObjectKind, name: &str) -> PathBuf {
         let file = format!("{}{}", encode(name), kind.ending());

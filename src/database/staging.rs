@@ -10,6 +10,9 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::{Database, ObjectKind};
 
+/// The directory of statements in the making.
+pub(super) const STAGING: &str = ".staging";
+
 /// One writing statement: holds the lock, and a directory of its own to write into.
 /// Dropped without a publication, it leaves nothing behind.
 #[derive(Debug)]
@@ -22,6 +25,11 @@ pub struct Staging<'a> {
 }
 
 impl Database {
+    /// Where statements that write have their directories.
+    pub fn staging(&self) -> PathBuf {
+        self.root().join(STAGING)
+    }
+
     /// Starts a writing statement. Statements of this process wait for each other;
     /// a lock held by another process is an error that says who holds it.
     pub async fn write(&self) -> Result<Staging<'_>> {
@@ -36,7 +44,7 @@ impl Database {
         sweep(self)?;
         // A database that was made before there were indexes has no place for them.
         fs::create_dir_all(self.root().join(ObjectKind::Index.directory()))?;
-        let directory = self.root().join(".staging").join(unique());
+        let directory = self.staging().join(unique());
         fs::create_dir_all(&directory)?;
         Ok(Staging {
             database: self,
@@ -98,7 +106,7 @@ impl Staging<'_> {
     fn aside(&self, kind: ObjectKind, name: &str) -> Result<PathBuf> {
         let place = self.database.place(kind, name);
         let parts = place.strip_prefix(self.database.root()).unwrap_or(&place);
-        let aside = self.database.root().join(".staging/replaced").join(parts);
+        let aside = self.database.staging().join("replaced").join(parts);
         if let Some(parent) = aside.parent() {
             fs::create_dir_all(parent)?;
         }
@@ -124,7 +132,7 @@ pub(super) fn sweep_if_idle(database: &Database) -> Result<()> {
 
 /// Needs the lock.
 fn sweep(database: &Database) -> Result<()> {
-    let staging = database.root().join(".staging");
+    let staging = database.staging();
     let replaced = staging.join("replaced");
     if replaced.is_dir() {
         for kind in fs::read_dir(&replaced)? {

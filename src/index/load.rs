@@ -15,6 +15,7 @@ use voxql_udfs::kernels::metric::Metric;
 use super::manifest::{GRAPH, Manifest, VECTORS, damaged, hexadecimal};
 use super::search::{Loaded, RowsOfVectors, prepare};
 use crate::database::{Database, ObjectKind};
+use crate::memory::of_all;
 use crate::writers::format::blocking;
 
 /// The indexes of a database. What is read of them stays in memory while the session lives.
@@ -64,7 +65,8 @@ impl Indexes {
         }
         loaded.remove(&directory);
         let consumer = MemoryConsumer::new(format!("index {}", manifest.name));
-        let memory = consumer.register(pool);
+        // It stays when the query has ended.
+        let memory = consumer.register(of_all(pool));
         memory.try_grow(manifest.memory())?;
         let (manifest, place) = (manifest.clone(), directory.clone());
         let read = Arc::new(blocking(move || read(manifest, place, memory)).await?);

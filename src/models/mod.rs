@@ -24,18 +24,24 @@ use datafusion::prelude::SessionContext;
 
 pub use store::Models;
 
+use crate::access::Access;
 use crate::database::ObjectKind;
 use crate::session::{Answer, Session};
 use crate::statements::parse::{CreateModel, ImportModel, Source};
 use crate::writers::format::blocking;
+use embedding::locate::Shelf;
 use options::Given;
 use rows::Rows;
 use store::Description;
 
-/// The functions that need models.
-pub fn register_functions(context: &SessionContext, models: &Arc<Models>) {
-    context.register_udf(image_embedding::udf::udf());
-    for function in embedding::functions(&models.shelf()) {
+/// The functions that need models. Where files are limited, models are called by name only.
+pub fn register_functions(context: &SessionContext, models: &Arc<Models>, access: &Access) {
+    let shelf = Shelf {
+        folder: Some(models.shelf()),
+        names_only: access.is_limited(),
+    };
+    context.register_udf(image_embedding::udf::udf(&shelf));
+    for function in embedding::functions(&shelf) {
         context.register_udf(function);
     }
     context.register_udf(srm::srm_transform(Arc::clone(models)));
@@ -44,7 +50,7 @@ pub fn register_functions(context: &SessionContext, models: &Arc<Models>) {
     for (name, function) in tables::all(models) {
         context.register_udtf(name, function);
     }
-    context.register_udaf(vocoder::vocode());
+    context.register_udaf(vocoder::vocode(&shelf));
     let registered = context
         .state_ref()
         .write()
@@ -97,13 +103,14 @@ pub async fn import(session: &Session, import: ImportModel, text: &str) -> Resul
         let names = names.split(',').map(|name| name.trim().to_string());
         names.collect::<Vec<_>>()
     });
+    let file = PathBuf::from(import.file);
+    session.access().check(&file)?;
     let staging = session.database().write().await?;
     if exists() && !import.or_replace {
         return plan_err!("model {name} exists; CREATE OR REPLACE MODEL replaces it");
     }
     let (name, query) = (name.clone(), text.to_string());
     let directory = staging.directory().to_path_buf();
-    let file = PathBuf::from(import.file);
     let summary = blocking(move || {
         let model = srm::npz::import(&file, names, &directory)?;
         let summary = format!(
@@ -144,9 +151,10 @@ pub async fn export(session: &Session, name: &str, file: &str) -> Result<Answer>
             "COPY MODEL {name} TO '{file}': a model is written as BrainIAK's file, named .npz"
         );
     }
+    let target = PathBuf::from(file);
+    session.access().check(&target)?;
     let model = session.models().describe(name)?;
     let models = Arc::clone(session.models());
-    let target = PathBuf::from(file);
     blocking(move || srm::npz::export(&models, &model, &target)).await?;
     Ok(Answer::done(format!("copied model {name} to '{file}'")))
 }

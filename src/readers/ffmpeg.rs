@@ -102,14 +102,17 @@ pub fn input(path: &Path) -> OsString {
     argument
 }
 
-/// What every call begins with: no prompts, and only errors on stderr. A playlist must not
-/// fetch anything from elsewhere.
-pub const QUIET: [&str; 5] = [
+/// What every call begins with: no prompts, and only errors on stderr. A file is sound or film by itself:
+/// a playlist (HLS, concat, a list of pictures) would have ffmpeg open other files, which the statement did not name.
+pub const QUIET: [&str; 7] = [
     "-hide_banner",
     "-loglevel",
     "error",
     "-protocol_whitelist",
     "file,pipe",
+    "-format_whitelist",
+    "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dts,dtshd,dv,eac3,flac,flv,gif,h264,hevc,ivf,m4v,matroska,mov,mp3,mpc,mpc8,mpeg,\
+     mpegts,mpegvideo,mxf,nut,ogg,rm,tta,truehd,vc1,voc,w64,wav,webm,wv,yuv4mpegpipe",
 ];
 
 /// The bytes of stderr that are kept for the error.

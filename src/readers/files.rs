@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::access::scope;
 use datafusion::common::{Result, exec_err, plan_err};
 
 /// Files that one warning names.
@@ -15,9 +16,11 @@ const MOST_NAMES: usize = 10;
 ///   hidden directories (`.git`, `.datalad`) are left out.
 ///
 /// `file://` is understood; other URLs are an error, and so is a path that
-/// names nothing.
+/// names nothing, or what the statement may not read.
 pub fn resolve(path: &str, endings: &[&str]) -> Result<Vec<PathBuf>> {
     let local = local_path(path)?;
+    // Before anything is looked at: an error must not say what there is elsewhere.
+    scope::check_pattern(local)?;
     let found = if Path::new(local).is_file()
         || (Path::new(local).is_symlink() && !Path::new(local).is_dir())
     {
@@ -74,6 +77,7 @@ pub fn leave_out_empty(function: &str, files: Vec<PathBuf>) -> Result<Vec<PathBu
 /// The directory that `path` names.
 pub fn directory(path: &str) -> Result<PathBuf> {
     let local = Path::new(local_path(path)?);
+    scope::check(local)?;
     match std::fs::metadata(local) {
         Ok(found) if found.is_dir() => Ok(local.canonicalize()?),
         Ok(_) => exec_err!("{path}: this is a file; give the directory of the data set"),
@@ -120,7 +124,7 @@ fn matching(pattern: &str) -> Result<Vec<PathBuf>> {
 }
 
 fn walk(directory: &Path, endings: &[&str], found: &mut Vec<PathBuf>) -> Result<()> {
-    let entries = match std::fs::read_dir(directory) {
+    let entries = match scope::read_dir(directory) {
         Ok(entries) => entries,
         Err(error) => return exec_err!("{}: {error}", directory.display()),
     };

@@ -1,6 +1,5 @@
 //! `read_images`: pictures from files, a row for each.
 
-use std::fs::File;
 use std::io::{Cursor, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -21,6 +20,7 @@ use super::video::colour::Colour;
 use super::video::frame_field;
 use super::video::paint::{Painter, Picture};
 use super::video::wanted::{COLOR, HEIGHT, INTERPOLATION, MAX_SIDE, Sides, WIDTH, look};
+use crate::access::scope;
 
 /// JPEG and PNG.
 ///
@@ -118,7 +118,7 @@ fn row(scan: &FileScan) -> Result<RecordBatch> {
     let look = look("read_images", &scan.options)?;
     let with_frame = scan.schema.column_with_name("frame").is_some();
     let (size, mut values) = if with_frame {
-        let bytes = std::fs::read(&scan.path).map_err(|e| fail(e.to_string()))?;
+        let bytes = scope::read(&scan.path).map_err(|e| fail(e.to_string()))?;
         let picture = decode(&bytes).map_err(fail)?;
         let (width, height) = (picture.width(), picture.height());
         let size = sides.size((width, height));
@@ -162,7 +162,7 @@ const HEAD: u64 = 1 << 16;
 
 /// Width and height of a file's picture, as it is shown.
 fn natural_size(path: &Path) -> Result<(u32, u32), String> {
-    let mut file = File::open(path).map_err(|e| e.to_string())?;
+    let mut file = scope::open(path).map_err(|e| e.to_string())?;
     let mut bytes = Vec::new();
     let head = Read::by_ref(&mut file).take(HEAD).read_to_end(&mut bytes);
     head.map_err(|e| e.to_string())?;

@@ -12,6 +12,7 @@ use std::path::Path;
 
 use super::audio::choose;
 use super::ebml::{self, damaged, elements, float, id, text, unsigned};
+use crate::access::scope;
 
 /// What the headers say.
 #[derive(Debug, Default)]
@@ -60,7 +61,7 @@ impl Header {
     /// # Errors
     /// When there are none, or they are damaged.
     pub fn read(path: &Path) -> Result<Self, String> {
-        let mut file = File::open(path).map_err(|e| e.to_string())?;
+        let mut file = scope::open(path).map_err(|e| e.to_string())?;
         let length = file.metadata().map_err(|e| e.to_string())?.len();
         let mut header = Self {
             tick: 1e-3,
@@ -136,7 +137,7 @@ impl Header {
     /// # Errors
     /// When the file cannot be read.
     pub fn first_times(&self, path: &Path) -> Result<Vec<Option<f64>>, String> {
-        let mut file = File::open(path).map_err(|e| e.to_string())?;
+        let mut file = scope::open(path).map_err(|e| e.to_string())?;
         let length = file.metadata().map_err(|e| e.to_string())?.len();
         let mut clusters = Vec::new();
         for_each(&mut file, self.after..length, |_, element, end| {
@@ -188,7 +189,7 @@ impl Header {
     /// # Errors
     /// When the file cannot be read.
     pub fn padding(&self, path: &Path, id: u64) -> Result<Option<(f64, f64)>, String> {
-        let mut file = File::open(path).map_err(|e| e.to_string())?;
+        let mut file = scope::open(path).map_err(|e| e.to_string())?;
         let length = file.metadata().map_err(|e| e.to_string())?.len();
         let mut clusters = Vec::new();
         for_each(&mut file, self.after..length, |_, element, end| {

@@ -1,6 +1,5 @@
 //! When a recording ends.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
@@ -10,6 +9,7 @@ use super::audio::options::WaveformOptions;
 use super::audio::waveform::Waveform;
 use super::format::file_error;
 use super::mp4::{Movie, is_movie};
+use crate::access::scope;
 
 /// The end of a recording in seconds from its beginning: of an MP4 or MOV the moment at which
 /// the last picture and the last sound of all tracks are over, edit lists applied (subtitles do
@@ -20,7 +20,7 @@ use super::mp4::{Movie, is_movie};
 pub fn media_end(path: &Path) -> Result<f64> {
     let fail = |message: String| file_error(path, message);
     let mut start = Vec::new();
-    File::open(path)
+    scope::open(path)
         .and_then(|file| file.take(12).read_to_end(&mut start))
         .map_err(|e| fail(e.to_string()))?;
     match is_movie(&start) {

@@ -12,6 +12,7 @@ use std::path::Path;
 use super::ebml::{self, damaged, elements, id, identifier, number, text, unsigned};
 use super::mp4::{Sample, Shown, Timeline};
 use super::trouble::Trouble;
+use crate::access::scope;
 
 /// What a Matroska file begins with.
 pub const MAGIC: [u8; 4] = id::EBML.to_be_bytes();
@@ -55,7 +56,7 @@ pub struct Track {
 impl Matroska {
     /// Reads the headers, as far as the first block.
     pub fn open(path: &Path) -> Result<Self, Trouble> {
-        let file = File::open(path).map_err(|e| e.to_string())?;
+        let file = scope::open(path).map_err(|e| e.to_string())?;
         let length = file.metadata().map_err(|e| e.to_string())?.len();
         let mut this = Self {
             // Small, for most of what is between two headers is skipped.

@@ -50,6 +50,7 @@ pub mod video;
 pub mod voxels;
 mod xml;
 
+use crate::access::Access;
 use format::{Format, Options};
 use scan::FileTable;
 
@@ -83,11 +84,12 @@ pub fn by_function(function: &str) -> Option<Arc<dyn Format>> {
 
 /// Looks at the files, off the async threads.
 pub async fn open(
+    access: Access,
     format: Arc<dyn Format>,
     paths: Vec<String>,
     options: Options,
 ) -> Result<Arc<dyn TableProvider>> {
-    let look = move || FileTable::open(format, &paths, options);
+    let look = move || access.scope(|| FileTable::open(format, &paths, options));
     let table = tokio::task::spawn_blocking(look)
         .await
         .map_err(|error| DataFusionError::External(Box::new(error)))??;
@@ -102,7 +104,7 @@ pub struct ExternalTables(pub Arc<dyn Format>);
 impl TableProviderFactory for ExternalTables {
     async fn create(
         &self,
-        _state: &dyn Session,
+        state: &dyn Session,
         table: &CreateExternalTable,
     ) -> Result<Arc<dyn TableProvider>> {
         if !table.schema.fields().is_empty() {
@@ -113,6 +115,13 @@ impl TableProviderFactory for ExternalTables {
             );
         }
         let options = call::external_options(self.0.as_ref(), &table.options)?;
-        open(Arc::clone(&self.0), table.locations.clone(), options).await
+        let access = Access::of(state.config());
+        open(
+            access,
+            Arc::clone(&self.0),
+            table.locations.clone(),
+            options,
+        )
+        .await
     }
 }

@@ -17,6 +17,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use super::trouble::Trouble;
+use crate::access::scope;
 pub use boxes::{FourCc, boxes, find, name};
 use boxes::{be32, be64, damaged, fourcc_at, require, table, u32_at, version};
 pub use samples::{Sample, read_sample};
@@ -80,7 +81,7 @@ impl Movie {
 
     /// The same, and the error says whether another program may read the file.
     pub fn try_open(path: &Path) -> Result<Self, Trouble> {
-        let mut file = File::open(path).map_err(|e| e.to_string())?;
+        let mut file = scope::open(path).map_err(|e| e.to_string())?;
         let length = file.metadata().map_err(|e| e.to_string())?.len();
         let moov = read_moov(&mut file, length)?;
         let children = boxes(&moov)?;

@@ -39,6 +39,7 @@ use super::bids::pairs::{PAIRED, Pairs};
 use super::bids::{self, search};
 use super::bounds::Bounds;
 use super::format::{BidsUse, Description, FILES, FileScan, Format, Options, Value};
+use crate::access::{Access, scope};
 
 /// A whole-brain row is near 1 MB, so batches are bounded in bytes.
 pub const BATCH_BYTES: usize = 8 << 20;
@@ -73,6 +74,10 @@ impl FileTable {
     /// for BIDS entities leave. Blocks on the disk.
     pub fn open(format: Arc<dyn Format>, paths: &[String], mut options: Options) -> Result<Self> {
         let found = search::list(format.as_ref(), paths, &options)?;
+        // A link in a folder, or one that a pattern found, may lead anywhere.
+        for file in &found.files {
+            scope::check(&file.path)?;
+        }
         let mut distinct = Vec::with_capacity(found.files.len());
         let mut seen = HashSet::new();
         for file in &found.files {
@@ -305,6 +310,7 @@ impl TableProvider for FileTable {
         let partitions = state.config().target_partitions();
         let groups = balance(partitioned, partitions);
         let source = FormatSource {
+            access: Access::of(state.config()),
             format: Arc::clone(&self.format),
             options: self.options.clone(),
             bounds: Bounds::of(filters, self.format.bounded()),
@@ -362,6 +368,7 @@ fn balance(files: Vec<PartitionedFile>, partitions: usize) -> Vec<FileGroup> {
 /// What a scan of one format needs, as plain data inside the physical plan.
 #[derive(Clone)]
 struct FormatSource {
+    access: Access,
     format: Arc<dyn Format>,
     options: Options,
     bounds: Bounds,
@@ -384,6 +391,7 @@ impl FileSource for FormatSource {
         let file_schema = self.table_schema.file_schema();
         let projected = file_schema.project(&self.projection.file_indices)?;
         let opener = Opener {
+            access: self.access.clone(),
             format: Arc::clone(&self.format),
             options: self.options.clone(),
             bounds: self.bounds.clone(),
@@ -451,6 +459,7 @@ impl FileSource for FormatSource {
 
 /// Opens files on blocking threads.
 struct Opener {
+    access: Access,
     format: Arc<dyn Format>,
     options: Options,
     bounds: Bounds,
@@ -462,6 +471,7 @@ struct Opener {
 
 impl FileOpener for Opener {
     fn open(&self, file: PartitionedFile) -> Result<FileOpenFuture> {
+        let access = self.access.clone();
         let format = Arc::clone(&self.format);
         let scan = FileScan {
             path: path_of(&file)?,
@@ -475,8 +485,9 @@ impl FileOpener for Opener {
         // DataFusion opens the next file while it reads this one: decoding may
         // only start when the first batch is asked for, or memory doubles.
         let rows = self.batch_rows;
-        let start =
-            async move { Ok::<_, datafusion::error::DataFusionError>(read(format, scan, rows)) };
+        let start = async move {
+            Ok::<_, datafusion::error::DataFusionError>(read(access, format, scan, rows))
+        };
         Ok(async move { Ok(futures::stream::once(start).try_flatten().boxed()) }.boxed())
     }
 }
@@ -493,13 +504,16 @@ fn path_of(file: &PartitionedFile) -> Result<PathBuf> {
 }
 
 fn read(
+    access: Access,
     format: Arc<dyn Format>,
     scan: FileScan,
     batch_rows: usize,
 ) -> datafusion::physical_plan::SendableRecordBatchStream {
     let mut builder = RecordBatchReceiverStream::builder(Arc::clone(&scan.schema), 1);
     let batches = builder.tx();
-    builder.spawn_blocking(move || {
+    let work = move || {
+        // Again: the file may be another since the query was planned.
+        scope::check(&scan.path)?;
         for batch in format.open(&scan)? {
             for piece in evenly(batch?, batch_rows) {
                 if batches.blocking_send(Ok(piece)).is_err() {
@@ -508,7 +522,8 @@ fn read(
             }
         }
         Ok(())
-    });
+    };
+    builder.spawn_blocking(move || access.scope(work));
     builder.build()
 }
 

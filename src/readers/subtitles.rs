@@ -5,7 +5,6 @@ mod markup;
 mod text;
 mod utf16;
 
-use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,6 +18,7 @@ use super::format::{
     record_batch, until_error,
 };
 use super::mp4::is_movie;
+use crate::access::scope;
 use captions::Captions;
 use text::{Cues, Syntax};
 use utf16::Utf16;
@@ -139,7 +139,7 @@ enum Source {
 
 impl Source {
     fn open(path: &Path, stream: Option<usize>) -> Result<Self, String> {
-        let mut file = File::open(path).map_err(|e| e.to_string())?;
+        let mut file = scope::open(path).map_err(|e| e.to_string())?;
         let mut start = Vec::new();
         file.by_ref()
             .take(12)

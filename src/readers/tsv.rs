@@ -1,7 +1,6 @@
 //! Tab-separated tables as BIDS has them: a line of names, then rows; `n/a` and nothing
 //! are missing values. Read row by row.
 
-use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
@@ -10,6 +9,7 @@ use datafusion::common::{DataFusionError, Result};
 
 use super::bids::ENTITIES;
 use super::format::file_error;
+use crate::access::scope;
 
 /// Key columns that every table of files has.
 pub const KEYS: [&str; 5] = ["path", "subject", "session", "task", "run"];
@@ -26,7 +26,7 @@ pub struct Table {
 
 impl Table {
     pub fn open(path: &Path, content: &'static str) -> Result<Self> {
-        let mut file = File::open(path).map_err(|e| file_error(path, e))?;
+        let mut file = scope::open(path).map_err(|e| file_error(path, e))?;
         let mut start = [0; 3];
         let have = file.read(&mut start).map_err(|e| file_error(path, e))?;
         let start = start[..have].to_vec();

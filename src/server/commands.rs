@@ -24,12 +24,9 @@ use prost::bytes::Bytes;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::encode::plain_schema;
-use super::planned::one_statement;
-use super::prepared::Prepared;
 use super::service::{
     Get, Info, Service, flight_info, handle, ipc, no_transactions, number, transactions, user,
 };
-use super::status::status;
 use super::stream::send;
 use super::{catalog, ingest};
 
@@ -72,11 +69,12 @@ impl FlightSqlService for Service {
     ) -> Info {
         let user = user(&request)?;
         no_transactions(query.transaction_id.as_ref())?;
+        let session = self.session_of(&user);
         let running = self.queries.begin(&user, &query.query);
         let rows = running
             .or_cancelled(async {
-                let planned = self.planned(&user, query.query).await?;
-                self.ready(&user, planned).await
+                let planned = self.planned(&user, Arc::clone(&session), query.query);
+                self.ready(&user, session, planned.await?).await
             })
             .await?;
         self.offer(running, rows, request.into_inner())
@@ -90,11 +88,12 @@ impl FlightSqlService for Service {
         let user = user(&request)?;
         let number = number(&query.prepared_statement_handle)?;
         let prepared = self.prepared.get(&user, number)?;
+        let session = self.session_of(&user);
         let running = self.queries.begin(&user, prepared.text());
         let rows = running
             .or_cancelled(async {
-                let planned = self.bound(prepared).await?;
-                self.ready(&user, planned).await
+                let planned = self.bound(Arc::clone(&session), prepared).await?;
+                self.ready(&user, session, planned).await
             })
             .await?;
         self.offer(running, rows, request.into_inner())
@@ -119,11 +118,12 @@ impl FlightSqlService for Service {
     ) -> Result<i64, Status> {
         no_transactions(command.transaction_id.as_ref())?;
         let user = user(&request)?;
+        let session = self.session_of(&user);
         let running = self.queries.begin(&user, &command.query);
         running
             .or_cancelled(async {
-                let planned = self.planned(&user, command.query).await?;
-                self.update(&user, planned).await
+                let planned = self.planned(&user, Arc::clone(&session), command.query);
+                self.update(&user, session, planned.await?).await
             })
             .await
     }
@@ -157,11 +157,12 @@ impl FlightSqlService for Service {
             self.keep_values(&user, &handle, stream).await?;
         }
         let prepared = self.prepared.get(&user, number(&handle)?)?;
+        let session = self.session_of(&user);
         let running = self.queries.begin(&user, prepared.text());
         running
             .or_cancelled(async {
-                let planned = self.bound(prepared).await?;
-                self.update(&user, planned).await
+                let planned = self.bound(Arc::clone(&session), prepared).await?;
+                self.update(&user, session, planned).await
             })
             .await
     }
@@ -173,7 +174,7 @@ impl FlightSqlService for Service {
     ) -> Result<i64, Status> {
         let user = user(&request)?;
         user.may_write()?;
-        let session = Arc::clone(&self.session);
+        let session = self.session_of(&user);
         let messages = request.into_inner();
         let running = self
             .queries
@@ -193,15 +194,8 @@ impl FlightSqlService for Service {
     ) -> Result<ActionCreatePreparedStatementResult, Status> {
         let owner = user(&request)?;
         no_transactions(query.transaction_id.as_ref())?;
-        let session = Arc::clone(&self.session);
-        let prepared = self
-            .workers
-            .run(async move {
-                let statement = one_statement(&session, &query.query);
-                let statement = statement.map_err(|error| status(&error))?;
-                Prepared::new(&session, owner, statement).await
-            })
-            .await?;
+        let session = self.session_of(&owner);
+        let prepared = self.prepare(&session, &owner, query.query).await?;
         let dataset_schema = match &prepared.columns {
             Some(columns) => ipc(&plain_schema(columns))?,
             None => Bytes::new(),
@@ -330,8 +324,9 @@ impl FlightSqlService for Service {
         flight_info(request.into_inner(), &schema, &query)
     }
 
-    async fn do_get_tables(&self, query: CommandGetTables, _: Request<Ticket>) -> Get {
-        self.batch(self.tables(query).await?)
+    async fn do_get_tables(&self, query: CommandGetTables, request: Request<Ticket>) -> Get {
+        let user = user(&request)?;
+        self.batch(self.tables(&user, query).await?)
     }
 
     async fn get_flight_info_table_types(

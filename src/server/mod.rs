@@ -1,15 +1,17 @@
 //! The server: a database for many clients, over Arrow Flight SQL.
 //!
-//! [`commands`] takes Flight SQL's commands, and [`service`] has their steps. A text becomes a plan in [`planned`]; a query waits in
-//! [`queries`] until its client fetches it, and [`stream`] sends its rows in messages that
-//! [`encode`] makes. [`ingest`] takes a client's rows. All clients share one session, and with it
-//! one pool of memory; queries run on threads of their own ([`jobs`]),
+//! [`flight`] takes Flight's requests, [`commands`] Flight SQL's commands, and [`service`] has their steps. A text
+//! becomes a plan in [`planned`]; a query waits in [`queries`] until its client fetches it, and [`stream`] sends its
+//! rows in messages that [`encode`] makes. [`ingest`] takes a client's rows. All clients share one session, of
+//! whose memory each statement has a share ([`shares`]); queries run on threads of their own ([`jobs`]),
 //! as many at once as [`turns`] lets. Before all of it [`guard`] asks
-//! [`logins`] who sends a request.
+//! [`logins`] who sends a request. Which files statements may name, the session knows
+//! ([`crate::access`]).
 
 mod catalog;
 mod commands;
 mod encode;
+mod flight;
 mod guard;
 mod info;
 mod ingest;
@@ -21,6 +23,7 @@ mod planned;
 mod prepared;
 mod queries;
 mod service;
+mod shares;
 mod status;
 mod stream;
 mod turns;
@@ -41,12 +44,14 @@ use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Identity, ServerTlsConfig};
 
 use crate::session::Session;
+use flight::Flight;
 use guard::Guard;
 use jobs::Workers;
 use logins::Logins;
 use operate::{Figures, Metrics};
 use queries::Queries;
 use service::Service;
+use shares::Shares;
 use turns::Turns;
 
 /// Bytes of the largest message that is taken: ADBC ingests a table in batches as large as the
@@ -69,6 +74,8 @@ pub struct Options {
     /// Statements that run at once; the others wait for their turn. A query runs until its last row
     /// is fetched. Of several users each has at most three quarters.
     pub max_queries: usize,
+    /// Bytes that one statement may hold; without it, half of the session's.
+    pub query_memory: Option<usize>,
     /// Bytes of the largest message that is sent. ADBC's drivers take 16 MiB unless they are told
     /// otherwise.
     pub message_limit: usize,
@@ -77,8 +84,7 @@ pub struct Options {
     pub tls: Option<Tls>,
     /// Where /metrics and /health are, over HTTP.
     pub metrics: Option<SocketAddr>,
-    /// Serve other machines, although users read what files this process reads, and even without
-    /// users or TLS.
+    /// Serve other machines without users or TLS, or all files of this process.
     pub allow_insecure_remote: bool,
 }
 
@@ -106,22 +112,8 @@ impl Server {
     /// certificates and keys that cannot be read; and where the address cannot be had.
     pub async fn bind(session: Arc<Session>, options: &Options, threads: Handle) -> Result<Self> {
         let listen = options.listen;
-        let port = listen.port();
         if !listen.ip().is_loopback() && !options.allow_insecure_remote {
-            let why = match options.users.is_some() && options.tls.is_some() {
-                true => {
-                    "and every user reads every file that this process can read: a server does not limit paths yet. \
-                     Listen"
-                }
-                false => {
-                    "and whoever reaches the server reads and writes what you may. Give it users (--users) and \
-                     encryption (--tls-cert, --tls-key), and listen"
-                }
-            };
-            return exec_err!(
-                "--listen {listen}: other machines reach this address, {why} on 127.0.0.1 and let others come \
-                 through SSH: ssh -L {port}:127.0.0.1:{port} HOST. --allow-insecure-remote serves them all the same"
-            );
+            refuse_insecure(&session, options)?;
         }
         let metrics = Arc::<Metrics>::default();
         let logins = match &options.users {
@@ -167,8 +159,11 @@ impl Server {
             time_limit: options.query_timeout,
             turns: Turns::new(most, most_of_one),
         };
+        let all = Arc::clone(&session.context().runtime_env().memory_pool);
+        let shares = Shares::new(all, options.query_memory, logins.is_some());
         let service = Service::new(
             session,
+            shares,
             workers,
             options.message_limit,
             logins.clone(),
@@ -209,7 +204,7 @@ impl Server {
     /// get [`GRACE`] to finish; what still runs afterwards ends with the caller's runtime.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<()> {
         let incoming = TcpIncoming::from(self.listener).with_nodelay(Some(true));
-        let service = FlightServiceServer::new(self.service)
+        let service = FlightServiceServer::new(Flight(self.service))
             .max_decoding_message_size(LARGEST_REQUEST)
             .max_encoding_message_size(usize::MAX);
         let service = Guard {
@@ -251,6 +246,30 @@ impl Server {
             () = patience => Ok(()),
         }
     }
+}
+
+/// Refuses to serve other machines where whoever reaches the server, or listens on the way, has more than a
+/// user should.
+fn refuse_insecure(session: &Session, options: &Options) -> Result<()> {
+    let listen = options.listen;
+    let port = listen.port();
+    let (why, what) = if options.users.is_none() || options.tls.is_none() {
+        (
+            "whoever reaches the server reads and writes what it may",
+            "Give it users (--users) and encryption (--tls-cert, --tls-key)",
+        )
+    } else if !session.access().is_limited() {
+        (
+            "every user reads every file that this process can read",
+            "Open the session with the folders that they may read (Settings::access)",
+        )
+    } else {
+        return Ok(());
+    };
+    exec_err!(
+        "--listen {listen}: other machines reach this address, and {why}. {what}; or listen on 127.0.0.1 and let \
+         others come through SSH: ssh -L {port}:127.0.0.1:{port} HOST. --allow-insecure-remote serves them all the same"
+    )
 }
 
 async fn listener(option: &str, address: SocketAddr) -> Result<TcpListener> {

@@ -75,6 +75,11 @@ impl Prepared {
         &self.statement.text
     }
 
+    /// Whether each parameter has a value.
+    pub fn is_bound(&self) -> bool {
+        self.parameters.fields().is_empty() || self.values.lock().is_some()
+    }
+
     /// Keeps values for the runs to come.
     pub fn set_values(&self, values: RecordBatch) {
         *self.values.lock() = Some(values);

@@ -25,6 +25,7 @@ use super::logins::Logins;
 use super::planned::{self, Control, Planned, Rows, held, one_statement, sentence};
 use super::prepared::{Prepared, PreparedStatements};
 use super::queries::{Cancelled, Queries, Running};
+use super::shares::Shares;
 use super::status::status;
 use super::stream::{FlightStream, send_batch};
 use super::users::User;
@@ -40,6 +41,7 @@ pub struct Service {
     pub workers: Workers,
     /// Bytes of the largest message that is sent.
     pub message_limit: usize,
+    shares: Shares,
     /// None where nobody logs in.
     pub logins: Option<Arc<Logins>>,
     pub queries: Arc<Queries>,
@@ -54,6 +56,7 @@ pub type Info = Result<Response<FlightInfo>, Status>;
 impl Service {
     pub fn new(
         session: Arc<Session>,
+        shares: Shares,
         workers: Workers,
         message_limit: usize,
         logins: Option<Arc<Logins>>,
@@ -61,6 +64,7 @@ impl Service {
     ) -> Result<Self, Status> {
         Ok(Self {
             session,
+            shares,
             workers,
             message_limit,
             logins,
@@ -69,6 +73,11 @@ impl Service {
             sql_info: info::sql_info()?,
             type_info: info::type_info()?,
         })
+    }
+
+    /// The session for one statement of the user's, with memory of its own.
+    pub fn session_of(&self, user: &User) -> Arc<Session> {
+        Arc::new(self.session.with_memory(self.shares.of(user)))
     }
 
     /// Keeps a result, and tells the client where to fetch it.
@@ -84,8 +93,12 @@ impl Service {
         Ok(Response::new(send_batch(batch, self.message_limit)?))
     }
 
-    pub async fn tables(&self, command: CommandGetTables) -> Result<RecordBatch, Status> {
-        let session = Arc::clone(&self.session);
+    pub async fn tables(
+        &self,
+        user: &User,
+        command: CommandGetTables,
+    ) -> Result<RecordBatch, Status> {
+        let session = self.session_of(user);
         self.workers
             .run(async move {
                 let tables = catalog::tables(&session, command).await;
@@ -94,12 +107,16 @@ impl Service {
             .await
     }
 
-    pub async fn update(&self, user: &User, planned: Planned) -> Result<i64, Status> {
+    pub async fn update(
+        &self,
+        user: &User,
+        session: Arc<Session>,
+        planned: Planned,
+    ) -> Result<i64, Status> {
         if let Planned::Control(control) = planned {
             self.control(user, control)?;
             return Ok(0);
         }
-        let session = Arc::clone(&self.session);
         let written = self
             .workers
             .run_in_turn(user, async move {
@@ -125,8 +142,11 @@ impl Service {
     }
 
     /// A prepared statement with its values, planned again if it ran before.
-    pub async fn bound(&self, prepared: Arc<Prepared>) -> Result<Planned, Status> {
-        let session = Arc::clone(&self.session);
+    pub async fn bound(
+        &self,
+        session: Arc<Session>,
+        prepared: Arc<Prepared>,
+    ) -> Result<Planned, Status> {
         self.workers
             .run(async move {
                 let bound = prepared.bound(&session).await;
@@ -135,8 +155,12 @@ impl Service {
             .await
     }
 
-    pub async fn planned(&self, user: &User, sql: String) -> Result<Planned, Status> {
-        let session = Arc::clone(&self.session);
+    pub async fn planned(
+        &self,
+        user: &User,
+        session: Arc<Session>,
+        sql: String,
+    ) -> Result<Planned, Status> {
         let planned = self
             .workers
             .run(async move {
@@ -156,15 +180,54 @@ impl Service {
         Ok(planned)
     }
 
+    /// The columns of a statement's result; none where it gives no rows. A query is planned to its end, as only then
+    /// all is known of them, but where its parameters have no values yet.
+    pub async fn columns(
+        &self,
+        user: &User,
+        session: Arc<Session>,
+        prepared: Arc<Prepared>,
+    ) -> Result<Schema, Status> {
+        match &prepared.columns {
+            None => return Ok(Schema::empty()),
+            Some(columns) if !prepared.is_bound() => return Ok(columns.clone()),
+            Some(_) => {}
+        }
+        let planned = self.bound(Arc::clone(&session), prepared).await?;
+        let rows = self.ready(user, session, planned).await?;
+        Ok(rows.schema().as_ref().clone())
+    }
+
+    /// Plans a statement to run it later.
+    pub async fn prepare(
+        &self,
+        session: &Arc<Session>,
+        user: &Arc<User>,
+        sql: String,
+    ) -> Result<Prepared, Status> {
+        let (session, user) = (Arc::clone(session), Arc::clone(user));
+        self.workers
+            .run(async move {
+                let statement = one_statement(&session, &sql);
+                let statement = statement.map_err(|error| status(&error))?;
+                Prepared::new(&session, user, statement).await
+            })
+            .await
+    }
+
     /// Makes a result ready: what changes something is done now, once.
-    pub async fn ready(&self, user: &User, planned: Planned) -> Result<Rows, Status> {
+    pub async fn ready(
+        &self,
+        user: &User,
+        session: Arc<Session>,
+        planned: Planned,
+    ) -> Result<Rows, Status> {
         if let Planned::Control(control) = planned {
             // It does not wait for a turn: it may be wanted because there is none.
             let batch = self.control(user, control)?;
             return held(batch.schema(), vec![batch]).map_err(|error| status(&error));
         }
         let is_query = matches!(planned, Planned::Query(_));
-        let session = Arc::clone(&self.session);
         let work = async move {
             let rows = planned.ready(&session).await;
             rows.map_err(|error| status(&error))

@@ -44,6 +44,7 @@ pub async fn run(session: &Session, mut copy: CopyTo) -> Result<Answer> {
         );
     }
     let parent = parent(&folder);
+    session.access().check(parent)?;
     fs::create_dir_all(parent)?;
     let staged = tempfile::Builder::new()
         .prefix(".voxql-copy-")

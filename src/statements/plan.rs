@@ -31,6 +31,8 @@ use voxql_udfs::named_arguments::complete;
 use super::table_functions::{TableFunctions, call_parts, scan_instead, scan_name};
 use super::using::qualify;
 use super::{computed, one_run, one_space, width, window_batches};
+use crate::access::Access;
+use crate::access::sql::check_plan;
 use crate::asof::relation::AsofPlanner;
 use crate::asof::rewrite::nest;
 use crate::cancel::Cancelled;
@@ -98,10 +100,11 @@ pub async fn plan(state: &SessionState, mut statement: EngineStatement) -> Resul
     rewrite_joins(&mut statement);
     let mut calls = Calls::default();
     collect(&statement, &mut calls);
+    let access = Access::of(state.config());
     let mut tables = HashMap::new();
     let mut counts: HashMap<String, usize> = HashMap::new();
     for call in calls.0 {
-        let table = open(&call).await?;
+        let table = open(&access, &call).await?;
         let count = counts.entry(call.function.clone()).or_default();
         *count += 1;
         let name = scan_name(&call.function, *count);
@@ -114,6 +117,7 @@ pub async fn plan(state: &SessionState, mut statement: EngineStatement) -> Resul
     state.register_relation_planner(Arc::new(KnnPlanner))?;
     state.register_relation_planner(Arc::new(AsofPlanner))?;
     let mut plan = state.statement_to_plan(statement).await?;
+    check_plan(&access, &plan)?;
     if let LogicalPlan::Ddl(DdlStatement::CreateView(view)) = &mut plan
         && is_computed
     {
@@ -218,12 +222,12 @@ fn call_text(function: &str, args: &[FunctionArg]) -> String {
     format!("{function}({})", args.join(", "))
 }
 
-async fn open(call: &Call) -> Result<Arc<dyn TableProvider>> {
+async fn open(access: &Access, call: &Call) -> Result<Arc<dyn TableProvider>> {
     let Some(format) = readers::by_function(&call.function) else {
         return plan_err!("there is no reader {}", call.function);
     };
     let (paths, options) = readers::call::arguments(format.as_ref(), &call.args)?;
-    readers::open(format, paths, options).await
+    readers::open(access.clone(), format, paths, options).await
 }
 
 /// Puts the tables of reader calls into plans.

@@ -21,6 +21,8 @@ use datafusion::physical_expr::LexRequirement;
 use datafusion::physical_plan::ExecutionPlan;
 use object_store::{ObjectMeta, ObjectStore};
 
+use crate::access::Access;
+
 /// The OPTIONS of a format that writes all rows into one file, and how it does.
 pub trait OneFile: Debug + Default + Clone + Send + Sync + 'static {
     /// The name after `STORED AS`, in lower case.
@@ -116,7 +118,7 @@ impl<F: OneFile> FileFormat for Format<F> {
     async fn create_writer_physical_plan(
         &self,
         input: Arc<dyn ExecutionPlan>,
-        _state: &dyn Session,
+        state: &dyn Session,
         conf: FileSinkConfig,
         _order_requirements: Option<LexRequirement>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
@@ -131,7 +133,9 @@ impl<F: OneFile> FileFormat for Format<F> {
         let path = target::<F>(&conf.original_url)?;
         let schema = Arc::clone(conf.output_schema());
         let settings = self.0.clone();
-        let sink = blocking(move || settings.sink(path, schema)).await?;
+        let access = Access::of(state.config());
+        let sink = move || access.scope(|| settings.sink(path, schema));
+        let sink = blocking(sink).await?;
         Ok(Arc::new(DataSinkExec::new(input, sink, None)))
     }
 

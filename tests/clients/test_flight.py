@@ -94,6 +94,51 @@ def test_errors_say_what_the_shell_says(cursor):
     assert cursor.fetchone() == (1,)
 
 
+def test_columns_without_rows(connection, cursor):
+    query = "SELECT value AS n, [1.5, 2.5] AS v, 'a' AS word FROM generate_series(1, 3)"
+    schema = cursor.adbc_execute_schema(query)
+    assert schema.names == ["n", "v", "word"]
+    assert schema.field("n").type == pa.int64()
+    assert cursor.adbc_execute_schema("SELECT value * ? AS n FROM generate_series(1, 3)").names == ["n"]
+    # The same of a statement that was not prepared, which is GetSchema: as the rows have them, nullability too.
+    with adbc_driver_manager.AdbcStatement(connection.adbc_connection) as statement:
+        statement.set_sql_query(query)
+        schema = pa.schema(statement.execute_schema())
+    cursor.execute(query)
+    assert cursor.fetch_arrow_table().schema == schema
+    cursor.execute("CREATE TABLE without_rows AS SELECT 1 AS n")
+    # Nothing is done.
+    with pytest.raises(adbc_driver_manager.NotSupportedError):
+        cursor.adbc_execute_schema("DROP TABLE without_rows")
+    with adbc_driver_manager.AdbcStatement(connection.adbc_connection) as statement:
+        statement.set_sql_query("DROP TABLE without_rows")
+        assert pa.schema(statement.execute_schema()).names == []
+    assert cursor.adbc_execute_schema("SELECT n FROM without_rows").names == ["n"]
+    with pytest.raises(adbc_driver_manager.ProgrammingError, match="nowhere"):
+        cursor.adbc_execute_schema("SELECT * FROM nowhere")
+
+
+def test_files_in_the_folders_of_the_server(tmp_path, cursor):
+    (tmp_path / "data").mkdir()
+    for name in ["data/open.csv", "secret.csv"]:
+        (tmp_path / name).write_text("word\nsea\n")
+    (tmp_path / "data/link.csv").symlink_to(tmp_path / "secret.csv")
+    with pytest.raises(adbc_driver_manager.Error, match="no files by their path.*--allow-path"):
+        cursor.execute(f"SELECT * FROM '{tmp_path}/data/open.csv'")
+    with served(tmp_path / "study", "--allow-path", tmp_path / "data") as uri:
+        with flight.connect(uri, autocommit=True) as connection, connection.cursor() as cursor:
+            cursor.execute(f"SELECT word FROM '{tmp_path}/data/open.csv'")
+            assert cursor.fetchall() == [("sea",)]
+            cursor.execute(f"COPY (SELECT 1 AS n) TO '{tmp_path}/data/out.parquet' STORED AS PARQUET")
+            cursor.fetchall()
+            assert (tmp_path / "data/out.parquet").is_file()
+            for path in ["secret.csv", "data/../secret.csv", "data/link.csv"]:
+                with pytest.raises(adbc_driver_manager.Error, match="--allow-path"):
+                    cursor.execute(f"SELECT * FROM '{tmp_path}/{path}'")
+                with pytest.raises(adbc_driver_manager.Error, match="--allow-path"):
+                    cursor.execute(f"COPY (SELECT 1 AS n) TO '{tmp_path}/{path}' STORED AS CSV")
+
+
 def test_ingest(cursor):
     table = pa.table(
         {

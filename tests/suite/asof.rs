@@ -16,9 +16,9 @@ use voxql::session::{Session, Settings};
 
 async fn open(threads: usize, memory_limit: Option<usize>) -> Session {
     let settings = Settings {
-        db: None,
         memory_limit,
         threads: Some(threads),
+        ..Settings::default()
     };
     Session::open(settings).await.unwrap()
 }

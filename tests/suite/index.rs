@@ -65,7 +65,7 @@ async fn open(db: Option<&Path>, threads: usize) -> Session {
     let settings = Settings {
         db: db.map(Path::to_path_buf),
         threads: Some(threads),
-        memory_limit: None,
+        ..Settings::default()
     };
     Session::open(settings).await.unwrap()
 }
@@ -540,6 +540,7 @@ async fn without_memory_nothing_is_made() {
         db: Some(db.clone()),
         threads: Some(2),
         memory_limit: Some(200_000),
+        ..Settings::default()
     };
     let session = Session::open(settings).await.unwrap();
     let error = try_run(&session, "CREATE INDEX i ON t USING hnsw (emb)")

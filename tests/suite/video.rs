@@ -133,7 +133,7 @@ async fn a_dropped_query_ends_ffmpeg() {
     let name = film.display().to_string();
     let are_running = async |wanted: bool| {
         for _ in 0..500 {
-            let processes = std::fs::read_dir("/proc").unwrap().flatten();
+            let mut processes = std::fs::read_dir("/proc").unwrap().flatten();
             let is_on = |process: std::fs::DirEntry| {
                 let arguments = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
                 let arguments = String::from_utf8_lossy(&arguments).into_owned();

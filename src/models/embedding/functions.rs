@@ -1,6 +1,5 @@
 //! What the SQL functions of embedding models share: how they are called, and which model is meant.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, FixedSizeListArray, Float32Array};
@@ -12,10 +11,11 @@ use voxql_udfs::args::Arguments;
 use voxql_udfs::identity::same_space;
 use voxql_udfs::vectors::vector_type;
 
+use super::locate::Shelf;
 use super::{Embedder, available, span_udf, tokens_udf, udf};
 
-/// `embed` and the functions of a model's layers. `shelf` is the database's folder of models.
-pub fn all(shelf: &Path) -> Vec<ScalarUDF> {
+/// `embed` and the functions of a model's layers.
+pub fn all(shelf: &Shelf) -> Vec<ScalarUDF> {
     vec![
         udf::embed(shelf),
         tokens_udf::embed_tokens(shelf),
@@ -24,16 +24,20 @@ pub fn all(shelf: &Path) -> Vec<ScalarUDF> {
 }
 
 /// The model that the constants `model` and `file_name` of a call mean.
-pub fn model(arguments: &Arguments, shelf: &Path) -> Result<Arc<Embedder>> {
+pub fn model(arguments: &Arguments, shelf: &Shelf) -> Result<Arc<Embedder>> {
     if let Some(name) = arguments.str("model")? {
-        return Embedder::find(name, arguments.str("file_name")?, Some(shelf));
+        return Embedder::find_on(shelf, name, arguments.str("file_name")?);
     }
-    let names: Vec<String> = available(Some(shelf))
+    let names: Vec<String> = available(shelf.folder.as_deref())
         .into_iter()
         .map(|place| place.name)
         .collect();
+    let or_path = match shelf.names_only {
+        true => "",
+        false => "the path of a model's folder or ",
+    };
     plan_err!(
-        "{}: the argument model is missing; say model => 'name', with the path of a model's folder or one of: {}",
+        "{}: the argument model is missing; say model => 'name', with {or_path}one of: {}",
         arguments.function(),
         [vec!["hashing".to_string()], names].concat().join(", ")
     )

@@ -18,18 +18,43 @@ pub struct Place {
     pub path: PathBuf,
 }
 
+/// What a session's functions know of models besides the places of the process.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Shelf {
+    /// The database's folder of models.
+    pub folder: Option<PathBuf>,
+    /// Whether a model cannot be given by the path of its folder.
+    pub names_only: bool,
+}
+
+impl From<Option<&Path>> for Shelf {
+    fn from(folder: Option<&Path>) -> Self {
+        Self {
+            folder: folder.map(Path::to_path_buf),
+            names_only: false,
+        }
+    }
+}
+
 /// The folder of the model `name`: a path if it has a slash and is a folder, else a
-/// name looked for in the database's folder `shelf`, in the folders of `VOXQL_MODELS`, in
+/// name looked for in the database's folder, in the folders of `VOXQL_MODELS`, in
 /// `./models`, and in the cache of Hugging Face.
-pub fn find(name: &str, shelf: Option<&Path>) -> Result<Place> {
-    let places = Places::of_process(shelf);
-    places.find(name, "embedding model", &["hashing"], HOW_TO_GET)
+pub fn find(name: &str, shelf: &Shelf) -> Result<Place> {
+    find_as(name, shelf, "embedding model", &["hashing"], HOW_TO_GET)
 }
 
 /// The same for models of another kind: `kind`, those that need no folder, and how to get one are for
 /// the message when there is none.
-pub fn find_as(name: &str, kind: &str, built_in: &[&str], how_to_get: &str) -> Result<Place> {
-    Places::of_process(None).find(name, kind, built_in, how_to_get)
+pub fn find_as(
+    name: &str,
+    shelf: &Shelf,
+    kind: &str,
+    built_in: &[&str],
+    how_to_get: &str,
+) -> Result<Place> {
+    let mut places = Places::of_process(shelf.folder.as_deref());
+    places.names_only = shelf.names_only;
+    places.find(name, kind, built_in, how_to_get)
 }
 
 /// The models of this machine that [`find`] finds by name, besides `hashing`: those
@@ -81,6 +106,8 @@ struct Places {
     /// The cache of Hugging Face, where there is one.
     hub: Option<PathBuf>,
     home: Option<PathBuf>,
+    /// Whether paths are no names.
+    names_only: bool,
 }
 
 impl Places {
@@ -92,6 +119,7 @@ impl Places {
             shelves: shelves.chain([PathBuf::from("models")]).collect(),
             hub: hub_cache(),
             home: home(),
+            names_only: false,
         }
     }
 
@@ -104,6 +132,13 @@ impl Places {
             .find(|place| has_graph(&place.path))
             .or(found.first());
         best.cloned().ok_or_else(|| {
+            if self.names_only && name.contains(['/', '\\']) {
+                return plan_datafusion_err!(
+                    "there is no {kind} '{name}': a server's models are called by name, not by the path of a folder; \
+                     put it on a shelf of the server's (voxql models pull NAME --db DIR, or the environment \
+                     variable VOXQL_MODELS), and SHOW MODELS lists it"
+                );
+            }
             let built_in = built_in.iter().map(|name| name.to_string());
             let folders = self.list().into_iter().map(|place| place.name);
             let available: Vec<String> = built_in.chain(folders).collect();
@@ -118,7 +153,11 @@ impl Places {
     /// The folders that may be meant by `name`, best first.
     fn candidates(&self, name: &str) -> Vec<Place> {
         let mut found = Vec::new();
-        if name.contains(['/', '\\']) {
+        let is_path = name.contains(['/', '\\']) && !self.names_only;
+        if name.is_empty() || (name.starts_with('.') && !is_path) {
+            return found;
+        }
+        if is_path {
             let path = match (name.strip_prefix("~/"), &self.home) {
                 (Some(rest), Some(home)) => home.join(rest),
                 _ => PathBuf::from(name),
@@ -128,8 +167,6 @@ impl Places {
                 let name = own.unwrap_or_else(|| name.to_string());
                 found.push(Place { name, path });
             }
-        } else if name.is_empty() || name.starts_with('.') {
-            return found;
         }
         let place = |path: PathBuf| Place {
             name: name.to_string(),
@@ -263,6 +300,7 @@ mod tests {
             shelves: vec![root.join("shelf")],
             hub: Some(hub),
             home: None,
+            names_only: false,
         }
     }
 
@@ -290,6 +328,32 @@ mod tests {
         for missing in ["", ".", "..", "x", "d", "../shelf", "/nowhere/at/all"] {
             assert_eq!(first(missing), None, "{missing}");
         }
+    }
+
+    #[test]
+    fn paths_are_no_names_where_only_names_are() {
+        let root = tempfile::tempdir().unwrap();
+        let places = Places {
+            names_only: true,
+            ..places(root.path())
+        };
+        for (name, is_there) in [
+            ("a", true),
+            ("sentence-transformers/b", true),
+            ("org/c--d", true),
+            ("shelf/a", false),
+            ("../shelf/a", false),
+            (".", false),
+            ("..", false),
+            ("", false),
+            ("/", false),
+        ] {
+            assert_eq!(!places.candidates(name).is_empty(), is_there, "{name}");
+        }
+        let path = root.path().join("shelf/a");
+        let found = places.find(path.to_str().unwrap(), "model", &[], "");
+        let error = found.unwrap_err().to_string();
+        assert!(error.contains("called by name"), "{error}");
     }
 
     #[test]

@@ -32,6 +32,7 @@ use datafusion::common::{Result, plan_err};
 use sha2::{Digest, Sha256};
 
 use folder::{Folder, Step};
+use locate::Shelf;
 use prompts::Prompts;
 use recent::Recent;
 use transformer::Transformer;
@@ -85,6 +86,11 @@ impl Embedder {
         file_name: Option<&str>,
         shelf: Option<&Path>,
     ) -> Result<Arc<Embedder>> {
+        Self::find_on(&Shelf::from(shelf), name, file_name)
+    }
+
+    /// The same where a session looks for models.
+    fn find_on(shelf: &Shelf, name: &str, file_name: Option<&str>) -> Result<Arc<Embedder>> {
         if name == "hashing" {
             if let Some(file_name) = file_name {
                 return plan_err!(

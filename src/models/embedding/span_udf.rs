@@ -1,7 +1,6 @@
 //! `embed_span(span, model => …)`: the vector of a part of a text, in the context of the whole.
 
 use std::ops::Range;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray};
@@ -17,6 +16,7 @@ use voxql_udfs::args::{Kind, Parameters};
 use voxql_udfs::identity::MODEL_METADATA;
 use voxql_udfs::vectors::vector_type;
 
+use super::locate::Shelf;
 use super::{Embedder, functions, layers};
 use crate::cancel::Cancelled;
 
@@ -32,10 +32,10 @@ const PARAMETERS: Parameters = Parameters {
 };
 
 /// The function `embed_span`.
-pub fn embed_span(shelf: &Path) -> ScalarUDF {
+pub fn embed_span(shelf: &Shelf) -> ScalarUDF {
     ScalarUDF::from(EmbedSpan {
         signature: PARAMETERS.signature(Volatility::Immutable),
-        shelf: shelf.to_path_buf(),
+        shelf: shelf.clone(),
     })
 }
 
@@ -73,7 +73,7 @@ SELECT embed_span(named_struct('text', 'the river bank', 'start', 11, 'length', 
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct EmbedSpan {
     signature: Signature,
-    shelf: PathBuf,
+    shelf: Shelf,
 }
 
 impl ScalarUDFImpl for EmbedSpan {

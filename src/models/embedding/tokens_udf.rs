@@ -1,6 +1,5 @@
 //! `embed_tokens(text, model => …)`: the vectors of a text's tokens.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, ListArray, StringArray, StructArray};
@@ -17,6 +16,7 @@ use voxql_udfs::identity::MODEL_METADATA;
 use voxql_udfs::vectors::vector_type;
 
 use super::layers::{TokenVectors, words};
+use super::locate::Shelf;
 use super::{Embedder, functions};
 use crate::cancel::Cancelled;
 
@@ -32,10 +32,10 @@ const PARAMETERS: Parameters = Parameters {
 };
 
 /// The function `embed_tokens`.
-pub fn embed_tokens(shelf: &Path) -> ScalarUDF {
+pub fn embed_tokens(shelf: &Shelf) -> ScalarUDF {
     ScalarUDF::from(EmbedTokens {
         signature: PARAMETERS.signature(Volatility::Immutable),
-        shelf: shelf.to_path_buf(),
+        shelf: shelf.clone(),
     })
 }
 
@@ -64,7 +64,7 @@ name that is not there lists those that are."
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct EmbedTokens {
     signature: Signature,
-    shelf: PathBuf,
+    shelf: Shelf,
 }
 
 impl ScalarUDFImpl for EmbedTokens {

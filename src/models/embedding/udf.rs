@@ -1,7 +1,6 @@
 //! `embed(text, model => …)`: the vector of a text.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray};
@@ -16,6 +15,7 @@ use voxql_udfs::args::{Arguments, Kind, Parameters};
 use voxql_udfs::identity::{MODEL_METADATA, PROMPT_METADATA};
 use voxql_udfs::vectors::vector_type;
 
+use super::locate::Shelf;
 use super::{Embedder, Settings, functions};
 use crate::cancel::Cancelled;
 
@@ -33,10 +33,10 @@ const PARAMETERS: Parameters = Parameters {
 };
 
 /// The function `embed`.
-pub fn embed(shelf: &Path) -> ScalarUDF {
+pub fn embed(shelf: &Shelf) -> ScalarUDF {
     ScalarUDF::from(Embed {
         signature: PARAMETERS.signature(Volatility::Immutable),
-        shelf: shelf.to_path_buf(),
+        shelf: shelf.clone(),
     })
 }
 
@@ -92,7 +92,7 @@ Default: `onnx/model.onnx`, or `model.onnx`."
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Embed {
     signature: Signature,
-    shelf: PathBuf,
+    shelf: Shelf,
 }
 
 impl Embed {
@@ -199,7 +199,7 @@ mod tests {
     fn session(made_by: &str) -> SessionContext {
         let context = SessionContext::new();
         voxql_udfs::register_all(&context);
-        context.register_udf(embed(Path::new("none")));
+        context.register_udf(embed(&Shelf::default()));
         let model = Embedder::find("hashing", None, None).unwrap();
         let settings = model.settings(None, None, None).unwrap();
         let texts: ArrayRef = Arc::new(arrow::array::StringArray::from(vec!["a film"]));

@@ -13,7 +13,7 @@ use ndarray::{ArrayD, ArrayViewD};
 use sha2::{Digest, Sha256};
 
 use super::backend::{Backend, SignalNetwork};
-use super::embedding::locate;
+use super::embedding::locate::{self, Shelf};
 use super::kept::Kept;
 use preprocess::Preprocessor;
 
@@ -61,9 +61,9 @@ impl Encoder {
     ///
     /// # Errors
     /// When there is none, its configuration says what is not known, or its graph cannot be run.
-    pub fn find(name: &str) -> Result<Arc<Self>> {
+    pub fn find(name: &str, shelf: &Shelf) -> Result<Arc<Self>> {
         static KEPT: LazyLock<Kept<Encoder>> = LazyLock::new(Kept::default);
-        let place = locate::find_as(name, "encoder of pictures", &[], HOW_TO_GET)?;
+        let place = locate::find_as(name, shelf, "encoder of pictures", &[], HOW_TO_GET)?;
         KEPT.get(&place.path, |path| {
             Self::open(&place.name, path, Backend::chosen()?)
         })

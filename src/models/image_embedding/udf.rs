@@ -18,6 +18,7 @@ use voxql_udfs::picture::Shape;
 use voxql_udfs::vectors::{Vectors, vector_type};
 
 use super::{Encoder, Pixels};
+use crate::models::embedding::locate::Shelf;
 
 const PARAMETERS: Parameters = Parameters {
     function: "embed_image",
@@ -31,9 +32,10 @@ const PARAMETERS: Parameters = Parameters {
 };
 
 /// The function `embed_image`.
-pub fn udf() -> ScalarUDF {
+pub fn udf(shelf: &Shelf) -> ScalarUDF {
     ScalarUDF::from(EmbedImage {
         signature: PARAMETERS.signature(Volatility::Immutable),
+        shelf: shelf.clone(),
     })
 }
 
@@ -76,6 +78,7 @@ ORDER BY distance;
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct EmbedImage {
     signature: Signature,
+    shelf: Shelf,
 }
 
 impl ScalarUDFImpl for EmbedImage {
@@ -105,7 +108,7 @@ impl ScalarUDFImpl for EmbedImage {
         if let [frame, _] = args.arg_fields {
             Shape::of(self.name(), frame)?;
         }
-        let model = Encoder::find(model)?;
+        let model = Encoder::find(model, &self.shelf)?;
         let field = Field::new(self.name(), vector_type(Some(model.dimension())), true);
         let metadata = [(MODEL_METADATA.to_string(), model.identity())];
         Ok(Arc::new(field.with_metadata(metadata.into())))
@@ -116,7 +119,7 @@ impl ScalarUDFImpl for EmbedImage {
         let Some(model) = arguments.str("model")? else {
             return plan_err!("embed_image: model must be a name or a path");
         };
-        let model = Encoder::find(model)?;
+        let model = Encoder::find(model, &self.shelf)?;
         // The plan may have been made by another process, or before the folder changed.
         if let Some(planned) = args.return_field.metadata().get(MODEL_METADATA)
             && *planned != model.identity()

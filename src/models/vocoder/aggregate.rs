@@ -26,6 +26,7 @@ use voxql_udfs::mel_options::MEL_METADATA;
 use voxql_udfs::vectors::{SAMPLE_RATE_METADATA, Vectors, element_type, vector_type};
 
 use super::Vocoder;
+use crate::models::embedding::locate::Shelf;
 
 const PARAMETERS: Parameters = Parameters {
     function: "vocode",
@@ -38,9 +39,10 @@ const PARAMETERS: Parameters = Parameters {
 };
 
 /// The aggregate `vocode`.
-pub fn vocode() -> AggregateUDF {
+pub fn vocode(shelf: &Shelf) -> AggregateUDF {
     AggregateUDF::from(Vocode {
         signature: PARAMETERS.signature(Volatility::Immutable),
+        shelf: shelf.clone(),
     })
 }
 
@@ -78,6 +80,7 @@ looks for its models."
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Vocode {
     signature: Signature,
+    shelf: Shelf,
 }
 
 impl AggregateUDFImpl for Vocode {
@@ -151,7 +154,7 @@ impl AggregateUDFImpl for Vocode {
                     .map_err(|e| exec_datafusion_err!("vocode: {e}"))?,
             ),
         };
-        let vocoder = Vocoder::find(model)?;
+        let vocoder = Vocoder::find(model, &self.shelf)?;
         let remembered = args
             .expr_fields
             .first()

@@ -14,7 +14,7 @@ use datafusion::common::{Result, exec_err};
 use ndarray::Array3;
 
 use super::backend::{Backend, SignalNetwork};
-use super::embedding::locate;
+use super::embedding::locate::{self, Shelf};
 use super::kept::Kept;
 
 pub use aggregate::{planner, vocode};
@@ -44,9 +44,9 @@ impl Vocoder {
     ///
     /// # Errors
     /// When there is none, or it is no vocoder, or its configuration says what is not known.
-    pub fn find(name: &str) -> Result<Arc<Self>> {
+    pub fn find(name: &str, shelf: &Shelf) -> Result<Arc<Self>> {
         static KEPT: LazyLock<Kept<Vocoder>> = LazyLock::new(Kept::default);
-        let place = locate::find_as(name, "vocoder", &[], HOW_TO_GET)?;
+        let place = locate::find_as(name, shelf, "vocoder", &[], HOW_TO_GET)?;
         KEPT.get(&place.path, |path| {
             Self::open(&place.name, path, Backend::chosen()?)
         })

@@ -164,7 +164,10 @@ fn what_is_no_vocoder() {
         error.contains("is not a vocoder: it has no config.json"),
         "{error}"
     );
-    let error = Vocoder::find("no-such-voice").err().unwrap().to_string();
+    let error = Vocoder::find("no-such-voice", &Default::default())
+        .err()
+        .unwrap()
+        .to_string();
     assert!(
         error.contains("there is no vocoder 'no-such-voice'"),
         "{error}"

@@ -1,10 +1,10 @@
 //! Which kind of file it is, by its first bytes.
 
-use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use super::super::mp4::is_movie;
+use crate::access::scope;
 
 /// The kinds of file that may hold sound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub const NAMES: &str = "WAV, FLAC, MP3, Ogg, MP4 or Matroska";
 /// What a file is, and how many bytes of tags (ID3v2) come before it; None for something
 /// else.
 pub fn recognise(path: &Path) -> Result<Option<(Container, u64)>, String> {
-    let mut file = File::open(path).map_err(|e| e.to_string())?;
+    let mut file = scope::open(path).map_err(|e| e.to_string())?;
     let mut skip = 0;
     // A file may have several tags; more than a few are no tags.
     for _ in 0..8 {

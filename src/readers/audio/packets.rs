@@ -1,6 +1,5 @@
 //! One stream's coded sound, packet by packet, from any container.
 
-use std::fs::File;
 use std::io::ErrorKind;
 use std::ops::Range;
 use std::path::Path;
@@ -19,6 +18,7 @@ use super::super::matroska;
 use super::codec::{explain, guarded};
 use super::container::Container;
 use super::movie::Soundtrack;
+use crate::access::scope;
 
 /// How far packets with coarse time stamps may stray from the time that their number gives,
 /// in seconds. Recorders' clocks drift a little; what is further off is a hole in the sound.
@@ -381,7 +381,7 @@ pub fn make_reader(
     container: Container,
     skip: u64,
 ) -> Result<Box<dyn FormatReader>, Failure> {
-    let file = File::open(path).map_err(|e| e.to_string())?;
+    let file = scope::open(path).map_err(|e| e.to_string())?;
     let made = guarded(|| -> Result<Box<dyn FormatReader>, Error> {
         let mut source = MediaSourceStream::new(Box::new(file), Default::default());
         source.ignore_bytes(skip)?;

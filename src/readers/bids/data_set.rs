@@ -1,11 +1,11 @@
 //! Where a data set begins, and which raw data set a derivative is of.
 
-use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use serde_json::Value;
 
 use super::sidecar::read_fields;
+use crate::access::scope;
 
 /// What makes a directory the root of a data set, where inheritance begins.
 pub const DESCRIPTION: &str = "dataset_description.json";
@@ -99,7 +99,7 @@ pub fn fmriprep_of(raw: &Path) -> Option<PathBuf> {
 }
 
 fn subdirectories(directory: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let entries = scope::read_dir(directory).into_iter().flatten().flatten();
     let paths = entries.map(|entry| entry.path());
     paths.filter(|path| path.is_dir()).collect()
 }

@@ -1,6 +1,5 @@
 //! The JSON sidecars that belong to a file.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use datafusion::common::Result;
@@ -9,6 +8,7 @@ use serde_json::{Map, Value};
 use super::data_set::ancestors_within;
 use super::directory;
 use super::name::{Name, stem};
+use crate::access::scope;
 use crate::readers::format::file_error;
 
 /// The metadata of a file after BIDS inheritance, or `None` where no sidecar applies.
@@ -60,7 +60,7 @@ fn read_object(path: &Path) -> Result<Map<String, Value>> {
 
 /// The fields of a JSON file, or what is wrong with it (without its name).
 pub fn read_fields(path: &Path) -> std::result::Result<Map<String, Value>, String> {
-    let bytes = fs::read(path).map_err(|e| e.to_string())?;
+    let bytes = scope::read(path).map_err(|e| e.to_string())?;
     // A byte order mark is not JSON, but Windows editors write it.
     let text = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&bytes);
     match serde_json::from_slice(text) {
@@ -76,6 +76,8 @@ pub fn read_fields(path: &Path) -> std::result::Result<Map<String, Value>, Strin
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::readers::bids::entities;
 

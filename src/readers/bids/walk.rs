@@ -10,6 +10,7 @@ use datafusion::common::Result;
 use super::data_set::{DESCRIPTION, ancestors_within, is_derivative};
 use super::level::Level;
 use super::name::Name;
+use crate::access::scope;
 use crate::readers::format::file_error;
 
 /// Directories at the root of a data set that hold no files of BIDS, as for the BIDS validator.
@@ -193,7 +194,7 @@ fn above(root: &Path) -> Result<Vec<Level>> {
 /// What is in a directory, in the order of names, without what is hidden.
 pub fn list(directory: &Path) -> io::Result<Vec<Entry>> {
     let mut entries = vec![];
-    for entry in fs::read_dir(directory)? {
+    for entry in scope::read_dir(directory)? {
         let entry = entry?;
         let name = entry.file_name();
         if !is_hidden(&name) {

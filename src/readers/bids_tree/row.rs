@@ -6,6 +6,7 @@ use std::io::{self, Read};
 
 use serde_json::{Map, Value};
 
+use crate::access::scope;
 use crate::readers::bids::level::{Json, Level};
 use crate::readers::bids::walk::{Found, Kind};
 use crate::readers::bids::{Name, stem};
@@ -224,6 +225,6 @@ impl<'a> Row<'a> {
 /// The first two bytes, or fewer.
 fn start(path: &std::path::Path) -> io::Result<Vec<u8>> {
     let mut bytes = vec![];
-    fs::File::open(path)?.take(2).read_to_end(&mut bytes)?;
+    scope::open(path)?.take(2).read_to_end(&mut bytes)?;
     Ok(bytes)
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use datafusion::common::Result;
 use flate2::bufread::MultiGzDecoder;
 
+use crate::access::scope;
 use crate::readers::format::file_error;
 use crate::readers::nifti::volumes::{MAX_COMPRESSION, explain};
 
@@ -33,7 +34,7 @@ enum Stream {
 impl Content {
     pub fn open(path: &Path) -> Result<Self> {
         let named = |e: io::Error| file_error(path, explain(path, &e));
-        let mut file = BufReader::with_capacity(BUFFER_BYTES, File::open(path).map_err(named)?);
+        let mut file = BufReader::with_capacity(BUFFER_BYTES, scope::open(path).map_err(named)?);
         let length = file.get_ref().metadata().map_err(named)?.len();
         let compressed = file.fill_buf().map_err(named)?.starts_with(&[0x1f, 0x8b]);
         let stream = match compressed {
@@ -114,7 +115,7 @@ impl Content {
             }
             Stream::Gzip { stream, at } => {
                 if offset < *at {
-                    let file = File::open(&self.path)?;
+                    let file = scope::open(&self.path)?;
                     let file = BufReader::with_capacity(BUFFER_BYTES, file);
                     **stream = MultiGzDecoder::new(file);
                     *at = 0;

@@ -31,6 +31,7 @@ use super::format::{
     until_error,
 };
 use super::tsv::{KEYS, Table, column_name};
+use crate::access::scope;
 
 /// Field metadata of `confounds`: the names of its elements, a JSON array, where all files have the same.
 pub const NAMES_KEY: &str = "voxql.names";
@@ -316,7 +317,7 @@ fn has_cleaned_image(confounds: &Path) -> bool {
                 && pairs.all(|pair| image.pairs.contains(pair))
         })
     };
-    let Ok(entries) = std::fs::read_dir(directory) else {
+    let Ok(entries) = scope::read_dir(directory) else {
         return false;
     };
     entries

@@ -1,6 +1,5 @@
 //! The numbers of one data array, from text or an external file to float32.
 
-use std::fs::File;
 use std::io::{self, BufReader, ErrorKind, Read, Seek, SeekFrom};
 use std::path::Path;
 
@@ -10,6 +9,7 @@ use base64::read::DecoderReader;
 use flate2::read::ZlibDecoder;
 
 use super::array::{Array, Storage};
+use crate::access::scope;
 use crate::readers::nifti::volumes::MAX_COMPRESSION;
 use crate::readers::values::Encoding;
 
@@ -67,7 +67,7 @@ fn explain(error: io::Error) -> String {
 }
 
 fn text(path: &Path, array: &Array) -> io::Result<impl Read + use<>> {
-    let mut file = File::open(path)?;
+    let mut file = scope::open(path)?;
     file.seek(SeekFrom::Start(array.data.start))?;
     let length = array.data.end - array.data.start;
     Ok(BufReader::with_capacity(BUFFER_BYTES, file.take(length)))
@@ -79,7 +79,7 @@ fn base64(path: &Path, array: &Array) -> io::Result<impl Read + use<>> {
 }
 
 fn external(path: &Path, offset: u64, bytes: u64) -> io::Result<impl Read + use<>> {
-    let mut file = File::open(path)?;
+    let mut file = scope::open(path)?;
     file.seek(SeekFrom::Start(offset))?;
     Ok(BufReader::with_capacity(BUFFER_BYTES, file.take(bytes)))
 }

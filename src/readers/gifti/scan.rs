@@ -9,6 +9,7 @@ use quick_xml::Reader;
 use quick_xml::events::Event;
 
 use super::array::Array;
+use crate::access::scope;
 use crate::readers::format::file_error;
 use crate::readers::nifti::volumes::explain;
 use crate::readers::xml::{append_text, attribute, damaged};
@@ -42,7 +43,7 @@ enum Inside {
 impl Scanner {
     pub fn open(path: &Path) -> Result<Self> {
         let named = |e| file_error(path, explain(path, &e));
-        let mut file = BufReader::with_capacity(BUFFER_BYTES, File::open(path).map_err(named)?);
+        let mut file = BufReader::with_capacity(BUFFER_BYTES, scope::open(path).map_err(named)?);
         let start = file.fill_buf().map_err(named)?;
         if start.starts_with(&[0x1f, 0x8b]) {
             return Err(file_error(

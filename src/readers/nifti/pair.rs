@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use datafusion::common::Result;
 
+use crate::access::scope;
 use crate::readers::format::file_error;
 
 /// `.img.gz` goes with `.hdr.gz` first, as writers make them, but either half may be
@@ -15,6 +16,8 @@ const IMAGES: [&str; 2] = [".img", ".img.gz"];
 ///
 /// Errors if there is no `.hdr`.
 pub fn header_of(path: &Path) -> Result<PathBuf> {
+    // Before it is said what lies beside it.
+    scope::check(path)?;
     if half(path, IMAGES).is_none() {
         return Ok(path.to_owned());
     }

@@ -11,6 +11,7 @@ use flate2::bufread::MultiGzDecoder;
 use super::header::Header;
 use super::pair;
 use super::raw::{HEADER_2_BYTES, HEADER_BYTES, is_version_2};
+use crate::access::scope;
 use crate::readers::format::file_error;
 
 /// Compressed bytes read from the file at a time.
@@ -238,7 +239,7 @@ struct Opened {
 
 impl Opened {
     fn open(path: &Path, buffer_bytes: usize) -> Result<Self> {
-        let file = File::open(path).map_err(|e| file_error(path, explain(path, &e)))?;
+        let file = scope::open(path).map_err(|e| file_error(path, explain(path, &e)))?;
         let length = file.metadata().map_err(|e| file_error(path, e))?.len();
         let mut file = BufReader::with_capacity(buffer_bytes, file);
         let start = file.fill_buf().map_err(|e| file_error(path, e))?;

@@ -1,6 +1,6 @@
 //! The text of a TextGrid, whatever its encoding.
 
-use std::fs::File;
+use crate::access::scope;
 use std::io::Read;
 use std::path::Path;
 
@@ -10,7 +10,7 @@ const MOST_BYTES: u64 = 256 << 20;
 /// Reads a whole file as text.
 pub fn read(path: &Path) -> Result<String, String> {
     let mut bytes = Vec::new();
-    File::open(path)
+    scope::open(path)
         .and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes))
         .map_err(|error| error.to_string())?;
     if bytes.len() as u64 > MOST_BYTES {

@@ -21,6 +21,7 @@ use std::thread::{self, JoinHandle};
 
 use super::decode::Pictures;
 use super::paint::{Painter, Picture};
+use crate::access::scope;
 
 /// Bytes of pictures that wait in one group's queue. As many groups wait as there are threads, and one
 /// is being read.
@@ -246,6 +247,6 @@ pub fn open_again(
     avcc: &[u8],
 ) -> Result<Pictures, String> {
     // A copy of the handle would share its place in the file.
-    let file = std::fs::File::open(path).map_err(|e| e.to_string())?;
+    let file = scope::open(path).map_err(|e| e.to_string())?;
     Pictures::new(file, length, samples.to_vec(), avcc)
 }

@@ -10,6 +10,7 @@ use super::colour::Colour;
 use super::decode::{self, guard};
 use super::external::External;
 use super::wanted::MAX_SIDE;
+use crate::access::scope;
 use crate::readers::mkv::{self, Matroska};
 use crate::readers::mp4::{Movie, Sample, Timeline, Track, name};
 use crate::readers::trouble::Trouble;
@@ -66,7 +67,7 @@ impl Stream {
     /// The same without ffmpeg.
     pub fn in_process(path: &Path, number: Option<usize>) -> Result<Self, Trouble> {
         let mut magic = [0; 4];
-        let begins = File::open(path).and_then(|mut file| file.read_exact(&mut magic));
+        let begins = scope::open(path).and_then(|mut file| file.read_exact(&mut magic));
         match begins.is_ok() && magic == mkv::MAGIC {
             true => Self::open_mkv(path, number),
             false => Self::open_mp4(path, number),

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
-use datafusion::common::{DataFusionError, Result, ScalarValue, plan_err};
+use datafusion::common::{Result, ScalarValue, plan_err};
 use datafusion::execution::SessionState;
 use datafusion::execution::memory_pool::MemoryConsumer;
 use voxql_udfs::args::{Arguments, Kind, Parameters};
@@ -19,7 +19,9 @@ use super::computed::Function;
 use super::computed::arguments::Given;
 use super::computed::calls::Call;
 use super::computed::held::Held;
+use crate::access::Access;
 use crate::readers::media_end::media_end;
+use crate::writers::format::blocking;
 use report::{Limits, Problem, problems};
 use words::{Sequence, sequences};
 
@@ -66,10 +68,11 @@ pub async fn table(state: &SessionState, call: &Call) -> Result<Arc<dyn TablePro
             WORD_TIMING_REPORT.example
         );
     };
+    let access = Access::of(state.config());
     let (limits, keys) = {
         let arguments = given.constants();
         let keys = arguments.strs("keys")?.unwrap_or_default();
-        (limits(&arguments).await?, keys)
+        (limits(&arguments, &access).await?, keys)
     };
     let (fields, sequences) = sequences(&rows, &keys)?;
     let found: Vec<(&Sequence, Vec<Problem>)> = sequences
@@ -83,7 +86,7 @@ pub async fn table(state: &SessionState, call: &Call) -> Result<Arc<dyn TablePro
     Ok(Arc::new(Held::new(schema, vec![batch], memory)?))
 }
 
-async fn limits(arguments: &Arguments<'_>) -> Result<Limits> {
+async fn limits(arguments: &Arguments<'_>, access: &Access) -> Result<Limits> {
     let not_negative = |name: &str, usual: f64| match arguments.f64(name)? {
         None => Ok(usual),
         Some(seconds) if seconds >= 0.0 => Ok(seconds),
@@ -99,11 +102,8 @@ async fn limits(arguments: &Arguments<'_>) -> Result<Limits> {
         }
         (Some(path), None) => {
             let path = PathBuf::from(crate::readers::files::local_path(path)?);
-            let end = tokio::task::spawn_blocking(move || media_end(&path));
-            Some(
-                end.await
-                    .map_err(|e| DataFusionError::External(Box::new(e)))??,
-            )
+            let access = access.clone();
+            Some(blocking(move || access.scope(|| media_end(&path))).await?)
         }
         (Some(_), Some(_)) => {
             return plan_err!(

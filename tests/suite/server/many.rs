@@ -1,0 +1,96 @@
+//! Many clients, and heavy ones.
+
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use voxql::server::users::Role;
+use voxql::server::{Options, users};
+
+use super::{
+    ENDLESS, OPTIONS, append, ask, connect, create, entry, ingest, number, rows, serve, ticket,
+    until_idle,
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_user_s_heavy_queries_do_not_starve_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("users");
+    let entries = [
+        entry("heavy", Role::ReadOnly, "correct horse"),
+        entry("light", Role::ReadOnly, "battery staple"),
+    ];
+    users::write(&file, &entries).unwrap();
+    let options = Options {
+        users: Some(file),
+        max_queries: 4,
+        ..OPTIONS
+    };
+    let (session, address) = serve(&options).await;
+    let mut first = connect(address).await;
+    first.handshake("heavy", "correct horse").await.unwrap();
+    let token = first.token().unwrap().to_string();
+    let (mut heavy, mut streams) = (vec![first], Vec::new());
+    for _ in 0..12 {
+        // A connection each: what is not read of one result holds up all others of its connection.
+        let mut client = connect(address).await;
+        client.set_token(token.clone());
+        let info = client.execute(ENDLESS.to_string(), None).await.unwrap();
+        let mut stream = client.do_get(ticket(&info)).await.unwrap();
+        // Three run and are not read; nine wait for them.
+        if streams.len() < 3 {
+            stream.next().await.unwrap().unwrap();
+        }
+        streams.push(stream);
+        heavy.push(client);
+    }
+    let mut light = connect(address).await;
+    light.handshake("light", "battery staple").await.unwrap();
+    for _ in 0..20 {
+        let answer = tokio::time::timeout(Duration::from_secs(20), number(&mut light, "SELECT 1"));
+        assert_eq!(answer.await.unwrap(), 1);
+    }
+    drop(streams);
+    drop(heavy);
+    until_idle(&session).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_clients_at_once() {
+    let (session, address) = serve(&OPTIONS).await;
+    let mut first = connect(address).await;
+    ingest(&mut first, create("shared"), vec![rows(0..1000)])
+        .await
+        .unwrap();
+    let end = Instant::now() + Duration::from_secs(4);
+    let clients = (0..16).map(|i| async move {
+        let mut client = connect(address).await;
+        let mut appended = 0;
+        while Instant::now() < end {
+            match appended % 3 {
+                0 => assert_eq!(number(&mut client, "SELECT min(n) FROM shared").await, 0),
+                1 => assert!(
+                    ask(&mut client, "SELECT nothing FROM shared")
+                        .await
+                        .is_err()
+                ),
+                _ => {
+                    let sql =
+                        "SELECT n, repeat('x', 2000) AS x FROM shared WHERE n < 1000 LIMIT 1000";
+                    assert_eq!(ask(&mut client, sql).await.unwrap().num_rows(), 1000);
+                }
+            }
+            ingest(&mut client, append("shared"), vec![rows([1000 + i])])
+                .await
+                .unwrap();
+            appended += 1;
+        }
+        appended
+    });
+    let appended: i64 = futures::future::join_all(clients).await.into_iter().sum();
+    assert!(appended >= 16, "{appended}");
+    assert_eq!(
+        number(&mut first, "SELECT count(*) FROM shared").await,
+        1000 + appended
+    );
+    until_idle(&session).await;
+}
