@@ -4,7 +4,7 @@ use std::fmt::{self, Formatter};
 use std::sync::Arc;
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
-use arrow::datatypes::{Float64Type, Schema};
+use arrow::datatypes::{Float64Type, Schema, SchemaRef};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, internal_err};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -19,10 +19,11 @@ use datafusion::physical_plan::{
 use futures::{StreamExt, TryStreamExt};
 use voxql_udfs::vectors::Vectors;
 
+use super::fetch::{Fetch, one_after_the_other};
 use super::load::Indexes;
 use super::manifest::Manifest;
 use super::rows::TableScan;
-use super::search::Wanted;
+use super::search::{Loaded, Wanted};
 use crate::search::queries::HeldQueries;
 use crate::writers::format::blocking;
 
@@ -85,7 +86,8 @@ impl HnswExec {
 }
 
 impl Search {
-    async fn rows(&self, context: &Arc<TaskContext>) -> Result<Option<Vec<u32>>> {
+    /// The rows that the index finds, and the index; `None` where it is not to be asked.
+    async fn found(&self, context: &Arc<TaskContext>) -> Result<Option<(Arc<Loaded>, Vec<u32>)>> {
         let Some(queries) = self.queries()? else {
             return Ok(None);
         };
@@ -117,9 +119,29 @@ impl Search {
                 most_nulls,
                 threads,
             };
-            index.candidates(&queries, &wanted)
+            let rows = index.candidates(&queries, &wanted)?;
+            Ok(rows.map(|rows| (index, rows)))
         })
         .await
+    }
+
+    /// The rows, and where the index has their vectors as they are, these from there.
+    async fn rows(
+        &self,
+        schema: SchemaRef,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        let Some((index, rows)) = self.found(&context).await? else {
+            return self.scan.of(None).execute(0, context);
+        };
+        let Some(fetch) = Fetch::new(&index, &self.scan)? else {
+            return self.scan.of(Some(&rows)).execute(0, context);
+        };
+        let (of_index, of_table): (Vec<u32>, Vec<u32>) =
+            rows.into_iter().partition(|row| index.has_vector(*row));
+        let found = fetch.rows(of_index, &self.scan, &context)?;
+        let others = self.scan.of(Some(&of_table)).execute(0, context)?;
+        Ok(one_after_the_other(schema, found, others))
     }
 
     /// The vectors that are asked for; None if one is NULL, or an element is.
@@ -224,10 +246,8 @@ impl ExecutionPlan for HnswExec {
             return internal_err!("HnswExec has one partition, not {partition}");
         }
         let search = self.search.clone();
-        let batches = async move {
-            let rows = search.rows(&context).await?;
-            search.scan.of(rows.as_deref()).execute(0, context)
-        };
+        let schema = self.schema();
+        let batches = async move { search.rows(schema, context).await };
         let metrics = BaselineMetrics::new(&self.metrics, partition);
         let batches = futures::stream::once(batches).try_flatten();
         let counted = batches.inspect_ok(move |batch| metrics.record_output(batch.num_rows()));

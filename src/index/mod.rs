@@ -15,6 +15,7 @@
 mod collect;
 pub mod create;
 pub mod exec;
+mod fetch;
 pub mod load;
 pub mod manifest;
 pub mod options;

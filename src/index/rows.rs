@@ -36,33 +36,35 @@ impl TableScan {
 
     /// The scan of these rows of the index, which are sorted, or of all, and of all rows that came later.
     pub fn of(&self, rows: Option<&[u32]>) -> Arc<dyn ExecutionPlan> {
-        let mut files = Vec::new();
-        match rows {
-            None => files.extend(self.indexed.iter().map(|(file, _)| file.clone())),
-            Some(mut rest) => {
-                let mut start = 0;
-                for (file, count) in &self.indexed {
-                    let end = start + count;
-                    let (here, after) =
-                        rest.split_at(rest.partition_point(|row| (*row as usize) < end));
-                    if !here.is_empty() {
-                        let ranges = here.iter().map(|row| *row as usize - start);
-                        let ranges = ranges.map(|row| row..row + 1);
-                        let selection = RowSelection::from_consecutive_ranges(ranges, *count);
-                        files.push(
-                            file.clone()
-                                .with_extension(ParquetRowSelection::new(selection)),
-                        );
-                    }
-                    (start, rest) = (end, after);
-                }
-            }
-        }
+        let mut files = match rows {
+            None => self.indexed.iter().map(|(file, _)| file.clone()).collect(),
+            Some(rows) => self.files_of(rows),
+        };
         files.extend(self.tail.iter().cloned());
         let config = FileScanConfigBuilder::from(self.config.clone())
             .with_file_groups(vec![FileGroup::new(files)])
             .build();
         DataSourceExec::from_data_source(config)
+    }
+
+    /// The files of the index with these rows, which are sorted.
+    pub fn files_of(&self, rows: &[u32]) -> Vec<PartitionedFile> {
+        let (mut files, mut rest, mut start) = (Vec::new(), rows, 0);
+        for (file, count) in &self.indexed {
+            let end = start + count;
+            let (here, after) = rest.split_at(rest.partition_point(|row| (*row as usize) < end));
+            if !here.is_empty() {
+                let ranges = here.iter().map(|row| *row as usize - start);
+                let ranges = ranges.map(|row| row..row + 1);
+                let selection = RowSelection::from_consecutive_ranges(ranges, *count);
+                files.push(
+                    file.clone()
+                        .with_extension(ParquetRowSelection::new(selection)),
+                );
+            }
+            (start, rest) = (end, after);
+        }
+        files
     }
 
     /// Which rows of the index pass `predicate`, which is of the table's columns.
@@ -81,7 +83,7 @@ impl TableScan {
         let mut row = 0u32;
         for (file, count) in &self.indexed {
             let end = row + *count as u32;
-            let scan = self.columns(file.clone(), columns.clone())?;
+            let scan = self.columns(vec![file.clone()], columns.clone())?;
             let predicate = reassign_expr_columns(Arc::clone(predicate), &scan.schema())?;
             let mut batches = scan.execute(0, Arc::clone(context))?;
             while let Some(batch) = batches.try_next().await? {
@@ -106,10 +108,10 @@ impl TableScan {
         Ok(passing)
     }
 
-    /// All rows of one file, in its order.
-    fn columns(
+    /// Columns of the table, of the rows of these files in their order.
+    pub fn columns(
         &self,
-        file: PartitionedFile,
+        files: Vec<PartitionedFile>,
         columns: Vec<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let source = self.config.file_source();
@@ -119,7 +121,7 @@ impl TableScan {
         }
         let config = FileScanConfigBuilder::from(self.config.clone())
             .with_source(Arc::new(bare))
-            .with_file_groups(vec![FileGroup::new(vec![file])])
+            .with_file_groups(vec![FileGroup::new(files)])
             .with_projection_indices(Some(columns))?
             .build();
         Ok(DataSourceExec::from_data_source(config))

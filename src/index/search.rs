@@ -146,6 +146,27 @@ impl Loaded {
         Ok(Some(found))
     }
 
+    /// Whether the row's vector is one of the graph's.
+    pub fn has_vector(&self, row: u32) -> bool {
+        let vector = self.rows.of_row.get(row as usize);
+        vector.is_some_and(|vector| *vector < OTHER)
+    }
+
+    /// The vectors of rows that have one, one after the other.
+    pub fn vectors_of(&self, rows: &[u32]) -> Result<Vec<f32>> {
+        let dimension = self.manifest.dimension;
+        let mut bytes = vec![0; 4 * dimension];
+        let mut values = Vec::with_capacity(rows.len() * dimension);
+        for row in rows {
+            let vector = self.rows.of_row[*row as usize];
+            read_at(&self.vectors, &mut bytes, u64::from(vector))
+                .map_err(|error| damaged(&self.directory.join(VECTORS), error))?;
+            let numbers = bytes.as_chunks::<4>().0.iter();
+            values.extend(numbers.map(|bytes| f32::from_le_bytes(*bytes)));
+        }
+        Ok(values)
+    }
+
     /// The rows of the nearest vectors.
     fn nearest(
         &self,
