@@ -1,5 +1,6 @@
 """What the tests read: files that the program writes once per session."""
 
+import contextlib
 import os
 import subprocess
 from pathlib import Path
@@ -17,6 +18,29 @@ def voxql(*arguments):
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+@contextlib.contextmanager
+def server(db, *options, listen="127.0.0.1:0"):
+    """A server and its address; it is killed at the end, if it is still there."""
+    command = [ROOT / VOXQL, "serve", "--db", db, "--listen", listen, *options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        line = process.stdout.readline()
+        assert line.startswith("listening on grpc"), line
+        yield process, line.split()[-1]
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextlib.contextmanager
+def served(db, *options):
+    """The address of a server, which is stopped at the end as it should be."""
+    with server(db, *options) as (process, uri):
+        yield uri
+        process.terminate()
+        assert process.wait(20) == 0
 
 
 # Rows of (id, vector, note): plain, a missing element with NaN and infinity, a missing vector.

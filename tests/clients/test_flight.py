@@ -1,6 +1,5 @@
 """The server, asked as notebooks ask: ADBC, pandas, Polars and DuckDB."""
 
-import contextlib
 import subprocess
 
 import adbc_driver_flightsql.dbapi as flight
@@ -12,21 +11,8 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from conftest import ROOT, SMALL, VOXQL, voxql
+from conftest import ROOT, SMALL, VOXQL, served, voxql
 from test_parquet import check_small
-
-
-@contextlib.contextmanager
-def served(db, *options):
-    """The address of a server."""
-    server = subprocess.Popen(
-        [ROOT / VOXQL, "serve", "--db", db, "--listen", "127.0.0.1:0", *options], stdout=subprocess.PIPE, text=True
-    )
-    line = server.stdout.readline()
-    assert line.startswith("listening on grpc"), line
-    yield line.split()[-1]
-    server.terminate()
-    assert server.wait(20) == 0
 
 
 @pytest.fixture(scope="module")

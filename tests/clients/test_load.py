@@ -3,10 +3,8 @@
 VOXQL_LOAD_SECONDS says for how long the clients ask; two minutes is the real thing, a few seconds the default.
 """
 
-import contextlib
 import os
 import random
-import subprocess
 import sys
 import threading
 import time
@@ -16,25 +14,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from conftest import ROOT, VOXQL
+from conftest import server
 
 SECONDS = float(os.environ.get("VOXQL_LOAD_SECONDS", 8))
 CLIENTS = 64
 WIDTH = 2_000
-
-
-@contextlib.contextmanager
-def server(db, *options):
-    """A server, and its address."""
-    command = [ROOT / VOXQL, "serve", "--db", db, *options]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    try:
-        line = process.stdout.readline()
-        assert line.startswith("listening on grpc"), line
-        yield process, line.split()[-1]
-    finally:
-        process.kill()
-        process.wait()
 
 
 def megabytes(process, what):
@@ -99,7 +83,7 @@ class Client(threading.Thread):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_64_clients_at_once(tmp_path):
-    with server(tmp_path / "study", "--listen", "127.0.0.1:0", "--memory-limit", "512MiB") as (process, uri):
+    with server(tmp_path / "study", "--memory-limit", "512MiB") as (process, uri):
         with flight.connect(uri, autocommit=True) as connection, connection.cursor() as cursor:
             cursor.adbc_ingest("wide", vectors(1_000))
             cursor.execute("CREATE TABLE written (client BIGINT, n BIGINT)")
@@ -121,7 +105,7 @@ def test_64_clients_at_once(tmp_path):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_client_that_stops_reading_costs_no_memory(tmp_path):
-    with server(tmp_path / "study", "--listen", "127.0.0.1:0") as (process, uri):
+    with server(tmp_path / "study") as (process, uri):
         with flight.connect(uri, autocommit=True) as connection, connection.cursor() as cursor:
             cursor.adbc_ingest("wide", vectors(1_000))
             # 8 GB, if anybody made it.
@@ -137,7 +121,7 @@ def test_a_client_that_stops_reading_costs_no_memory(tmp_path):
 
 def test_a_killed_server_keeps_what_it_acknowledged(tmp_path):
     db, acknowledged = tmp_path / "study", 0
-    with server(db, "--listen", "127.0.0.1:0") as (process, uri):
+    with server(db) as (process, uri):
         with flight.connect(uri, autocommit=True) as connection, connection.cursor() as cursor:
             cursor.execute("CREATE TABLE kept (n BIGINT)")
         killer = threading.Timer(1.0, process.kill)
@@ -148,7 +132,7 @@ def test_a_killed_server_keeps_what_it_acknowledged(tmp_path):
                 cursor.adbc_ingest("kept", pa.table({"n": [acknowledged]}), mode="append")
                 acknowledged += 1
     address = uri.removeprefix("grpc://")
-    with server(db, "--listen", address), connection, connection.cursor() as cursor:
+    with server(db, listen=address), connection, connection.cursor() as cursor:
         # The connection finds the new server by itself, in its own time.
         for attempt in range(60):
             try:

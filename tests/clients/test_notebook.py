@@ -3,8 +3,7 @@
 import nbformat
 from nbclient import NotebookClient
 
-from conftest import ROOT
-from test_flight import served
+from conftest import ROOT, served
 
 
 def test_the_notebook_runs(tmp_path, monkeypatch):

@@ -3,25 +3,18 @@
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
-use voxql::server::users::Role;
-use voxql::server::{Options, users};
+use voxql::server::Options;
 
 use super::{
-    ENDLESS, OPTIONS, append, ask, connect, create, entry, ingest, number, rows, serve, ticket,
-    until_idle,
+    ENDLESS, OPTIONS, append, ask, connect, create, heavy_and_light, ingest, number, rows, serve,
+    ticket, until_idle,
 };
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_user_s_heavy_queries_do_not_starve_another() {
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("users");
-    let entries = [
-        entry("heavy", Role::ReadOnly, "correct horse"),
-        entry("light", Role::ReadOnly, "battery staple"),
-    ];
-    users::write(&file, &entries).unwrap();
     let options = Options {
-        users: Some(file),
+        users: Some(heavy_and_light(folder.path())),
         max_queries: 4,
         ..OPTIONS
     };

@@ -5,13 +5,12 @@ use std::sync::Arc;
 use arrow::array::AsArray;
 use futures::StreamExt;
 use tonic::Code;
-use voxql::server::users::Role;
-use voxql::server::{Options, users};
+use voxql::server::Options;
 use voxql::session::{Session, Settings};
 
 use super::{
-    Client, OPTIONS, ask, connect, entry, number, refusal, refused, serve_session, ticket,
-    until_idle,
+    Client, OPTIONS, ask, connect, heavy_and_light, number, refusal, refused, serve_session,
+    ticket, until_idle,
 };
 
 /// Sorts 200 MB.
@@ -96,14 +95,8 @@ async fn statements_that_write_have_the_limit() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_user_s_heavy_queries_do_not_make_another_s_fail() {
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("users");
-    let entries = [
-        entry("heavy", Role::ReadOnly, "correct horse"),
-        entry("light", Role::ReadOnly, "battery staple"),
-    ];
-    users::write(&file, &entries).unwrap();
     let options = Options {
-        users: Some(file),
+        users: Some(heavy_and_light(folder.path())),
         query_memory: Some(120 << 20),
         ..OPTIONS
     };

@@ -15,6 +15,7 @@ mod users;
 
 use std::future::pending;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -160,10 +161,26 @@ async fn until_idle(session: &Session) {
     }
 }
 
-fn entry(name: &str, role: Role, password: &str) -> Entry {
-    let user = User {
-        name: name.to_string(),
-        role,
+/// A file of users in `folder`, each with a role and a password.
+fn users_file(folder: &Path, users: &[(&str, Role, &str)]) -> PathBuf {
+    let entry = |(name, role, password): &(&str, Role, &str)| {
+        let user = User {
+            name: name.to_string(),
+            role: *role,
+        };
+        Entry::new(user, Secret::Password, password).unwrap()
     };
-    Entry::new(user, Secret::Password, password).unwrap()
+    let entries: Vec<Entry> = users.iter().map(entry).collect();
+    let file = folder.join("users");
+    voxql::server::users::write(&file, &entries).unwrap();
+    file
+}
+
+/// Of two users who read, one is to ask for much.
+fn heavy_and_light(folder: &Path) -> PathBuf {
+    let users = [
+        ("heavy", Role::ReadOnly, "correct horse"),
+        ("light", Role::ReadOnly, "battery staple"),
+    ];
+    users_file(folder, &users)
 }

@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use voxql::server::users::Role;
-use voxql::server::{Options, Server, users};
+use voxql::server::{Options, Server};
 use voxql::session::{Session, Settings};
 
-use super::{OPTIONS, ask, connect, entry, number};
+use super::{OPTIONS, ask, connect, number, users_file};
 
 /// A page over HTTP/1.1, headers and all.
 async fn page(address: SocketAddr, path: &str) -> String {
@@ -24,10 +24,9 @@ async fn page(address: SocketAddr, path: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn figures_for_prometheus() {
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("users");
-    users::write(&file, &[entry("ana", Role::ReadOnly, "correct horse")]).unwrap();
+    let users = [("ana", Role::ReadOnly, "correct horse")];
     let options = Options {
-        users: Some(file),
+        users: Some(users_file(folder.path(), &users)),
         metrics: Some(OPTIONS.listen),
         ..OPTIONS
     };

@@ -9,10 +9,10 @@ use arrow_flight::sql::client::FlightSqlServiceClient;
 use tonic::transport::{ClientTlsConfig, Endpoint};
 use voxql::access::Access;
 use voxql::server::users::Role;
-use voxql::server::{Options, Server, Tls, users};
+use voxql::server::{Options, Server, Tls};
 use voxql::session::{Session, Settings};
 
-use super::{OPTIONS, ask, entry, number, serve};
+use super::{OPTIONS, ask, number, serve, users_file};
 
 async fn bound(access: &Access, options: &Options) -> Result<Server, String> {
     let settings = Settings {
@@ -28,8 +28,7 @@ async fn bound(access: &Access, options: &Options) -> Result<Server, String> {
 #[tokio::test]
 async fn other_machines_are_not_served_by_accident() {
     let folder = tempfile::tempdir().unwrap();
-    let users = folder.path().join("users");
-    users::write(&users, &[entry("ana", Role::ReadWrite, "correct horse")]).unwrap();
+    let users = users_file(folder.path(), &[("ana", Role::ReadWrite, "correct horse")]);
     let tls = certificate(folder.path());
     let (all, limited) = (Access::default(), Access::within(&[]).unwrap());
     for listen in ["0.0.0.0:0", "[::]:0", "192.0.2.1:31337"] {

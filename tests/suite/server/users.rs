@@ -3,25 +3,23 @@
 use std::process::{Command, Stdio};
 
 use tonic::Code;
+use voxql::server::Options;
 use voxql::server::users::Role;
-use voxql::server::{Options, users};
 
 use super::{
-    OPTIONS, append, ask, connect, create, entry, fetch, ingest, number, refusal, refused, rows,
-    serve, ticket,
+    OPTIONS, append, ask, connect, create, fetch, ingest, number, refusal, refused, rows, serve,
+    ticket, users_file,
 };
 
 #[tokio::test(flavor = "multi_thread")]
 async fn users_log_in_and_may_what_their_role_says() {
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("users");
-    let entries = [
-        entry("ana", Role::ReadWrite, "correct horse"),
-        entry("ben", Role::ReadOnly, "battery staple"),
+    let users = [
+        ("ana", Role::ReadWrite, "correct horse"),
+        ("ben", Role::ReadOnly, "battery staple"),
     ];
-    users::write(&file, &entries).unwrap();
     let options = Options {
-        users: Some(file),
+        users: Some(users_file(folder.path(), &users)),
         ..OPTIONS
     };
     let (_, address) = serve(&options).await;
