@@ -5,7 +5,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::atomic::Ordering;
 
 use datafusion::common::{Result, exec_err};
-use faer::{Mat, MatMut};
+use faer::{Mat, MatMut, MatRef};
 
 use super::Rows;
 use super::columns::Element;
@@ -44,7 +44,7 @@ impl<'a> Reader<'a> {
         subject: usize,
         column: usize,
         size: usize,
-        f: &mut dyn FnMut(MatMut<'_, f64>),
+        f: &mut dyn FnMut(MatRef<'_, f64>),
     ) -> io::Result<()> {
         let trs = self.rows.subjects[subject].trs();
         let width = self.rows.subjects[subject].widths[column];
@@ -52,7 +52,7 @@ impl<'a> Reader<'a> {
         for first in (0..width).step_by(size.max(1)) {
             let mut part = panel.subrows_mut(0, size.min(width - first));
             self.read(subject, column, first, part.as_mut())?;
-            f(part);
+            f(part.as_ref());
         }
         Ok(())
     }

@@ -4,9 +4,9 @@ use std::path::Path;
 use std::sync::mpsc;
 
 use datafusion::common::{DataFusionError, Result, exec_err};
-use faer::{Mat, MatMut, MatRef};
+use faer::{MatMut, MatRef};
 use voxql_udfs::kernels::srm::{
-    Data, Polar, Shape, deterministic, fitted_map, probabilistic, robust,
+    BLOCK, Data, Polar, Shape, deterministic, fitted_map, probabilistic, robust,
 };
 
 use super::options::{Kind, Options};
@@ -31,7 +31,7 @@ pub fn fit(
     rows.memory.try_grow(memory(rows, options, threads, trs))?;
     let rows = &*rows;
     let size = Reader::usual_panel(trs);
-    let read = |i: usize, f: &mut dyn FnMut(MatMut<'_, f64>)| read(rows, i, size, f);
+    let read = |i: usize, f: &mut dyn FnMut(MatRef<'_, f64>)| read(rows, i, size, f);
     let data = Data {
         subjects: shapes(rows),
         read: &read,
@@ -80,7 +80,12 @@ pub fn fit(
             let mut writer = SubjectsWriter::create(directory)?;
             let maps = model.w.iter().zip(model.mean).zip(&rows.subjects);
             for ((w, mean), subject) in maps {
-                writer.write(subject_map(&subject.name, w, mean, None))?;
+                writer.write(subject_map(
+                    &subject.name,
+                    column_major(w.as_ref()),
+                    mean,
+                    None,
+                ))?;
             }
             writer.finish()?;
             Ok(model.objective)
@@ -98,7 +103,9 @@ fn memory(rows: &Rows, options: Options, threads: usize, trs: usize) -> usize {
     let numbers = match options.kind {
         // The moments of all subjects, and the maps of as many as there are threads.
         Kind::Srm | Kind::Detsrm => {
-            voxels.len() * (trs * trs + 3 * k * trs) + all + threads * (panel + 3 * most * k)
+            let gram = (trs + k) * (trs + k);
+            let working = panel + BLOCK / 8 + gram + 3 * most * k;
+            voxels.len() * (trs * trs + 3 * k * trs) + all + threads * working
         }
         // All maps, before and after an iteration, and what is subtracted from panels.
         Kind::Rsrm => 2 * all * k + all + voxels.len() * k * trs + threads * (3 * panel + most * k),
@@ -111,7 +118,7 @@ pub(super) fn read(
     rows: &Rows,
     subject: usize,
     size: usize,
-    f: &mut dyn FnMut(MatMut<'_, f64>),
+    f: &mut dyn FnMut(MatRef<'_, f64>),
 ) -> Result<(), String> {
     let mut reader = rows.reader().map_err(|error| error.to_string())?;
     let panels = reader.panels(subject, 0, size, f);
@@ -133,24 +140,25 @@ pub(super) fn refused(message: String) -> DataFusionError {
     DataFusionError::Execution(format!("CREATE MODEL: {message}"))
 }
 
-/// A matrix as a subject's map.
 pub(super) fn subject_map(
     name: &str,
-    w: &Mat<f64>,
+    weights: Vec<f64>,
     mean: Vec<f64>,
     rho2: Option<f64>,
 ) -> SubjectMap {
-    let mut weights = Vec::with_capacity(w.nrows() * w.ncols());
-    for column in w.col_iter() {
-        weights.extend(column.iter());
-    }
     SubjectMap {
         name: name.to_string(),
-        voxels: w.nrows(),
+        voxels: mean.len(),
         weights,
         mean,
         rho2,
     }
+}
+
+/// The numbers of a matrix, column by column.
+pub(super) fn column_major(w: MatRef<'_, f64>) -> Vec<f64> {
+    let columns = w.col_iter();
+    columns.flat_map(|c| c.iter().copied()).collect()
 }
 
 /// The maps that another pass over the data gives.
@@ -162,6 +170,15 @@ struct Maps<'a> {
 }
 
 impl Maps<'_> {
+    /// The weights of subject `i`, column-major.
+    fn make(&self, i: usize) -> Result<Vec<f64>, String> {
+        let (voxels, k) = (self.data.subjects[i].voxels, self.s.nrows());
+        let mut weights = vec![0.0; voxels * k];
+        let w = MatMut::from_column_major_slice_mut(&mut weights, voxels, k);
+        fitted_map(self.data, i, self.s, &self.polar[i], &self.mean[i], w)?;
+        Ok(weights)
+    }
+
     /// Each thread makes the maps of some subjects, and they are written in the subjects' order as
     /// they come.
     fn write(&self, directory: &Path, rho2: impl Fn(usize) -> Option<f64>) -> Result<()> {
@@ -174,8 +191,7 @@ impl Maps<'_> {
                     let (sender, receiver) = mpsc::sync_channel(1);
                     scope.spawn(move || {
                         for i in (first..subjects).step_by(threads) {
-                            let map =
-                                fitted_map(self.data, i, self.s, &self.polar[i], &self.mean[i]);
+                            let map = self.make(i);
                             // Nobody listens after an error.
                             if sender.send(map).is_err() {
                                 return;
@@ -191,7 +207,7 @@ impl Maps<'_> {
                 };
                 let name = self.data.subjects[i].name;
                 let map = map.map_err(refused)?;
-                writer.write(subject_map(name, &map, self.mean[i].clone(), rho2(i)))?;
+                writer.write(subject_map(name, map, self.mean[i].clone(), rho2(i)))?;
             }
             Ok(())
         })?;

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use datafusion::common::{Result, exec_err, plan_err};
-use faer::MatMut;
+use faer::MatRef;
 use voxql_udfs::kernels::srm::{Data, new_map, robust};
 
-use super::fit::{read, refused, shapes, subject_map};
+use super::fit::{column_major, read, refused, shapes, subject_map};
 use super::options::{Kind, Options};
 use super::stored::{self, SubjectsWriter, subjects};
 use crate::models::fitted_times;
@@ -50,7 +50,7 @@ pub fn join(rows: &mut Rows, models: &Models, model: &Description, directory: &P
     let held = 8 * (3 * size.min(most) * trs + 2 * most * options.features);
     rows.memory.try_grow(held)?;
     let rows = &*rows;
-    let read = |i: usize, f: &mut dyn FnMut(MatMut<'_, f64>)| read(rows, i, size, f);
+    let read = |i: usize, f: &mut dyn FnMut(MatRef<'_, f64>)| read(rows, i, size, f);
     let data = Data {
         subjects: shapes(rows),
         read: &read,
@@ -74,7 +74,12 @@ pub fn join(rows: &mut Rows, models: &Models, model: &Description, directory: &P
             Kind::Rsrm => robust::new_map(&data, i, s, options.gamma, options.iterations, centring),
         };
         let (w, mean) = map.map_err(refused)?;
-        writer.write(subject_map(&subject.name, &w, mean, None))?;
+        writer.write(subject_map(
+            &subject.name,
+            column_major(w.as_ref()),
+            mean,
+            None,
+        ))?;
     }
     writer.finish()
 }

@@ -1,15 +1,15 @@
 //! The subjects' data, as the models read them.
 
-use faer::MatMut;
+use faer::MatRef;
 
 use super::Stop;
 
 /// Reads one subject's panels in order, from the first voxel to the last.
 pub type Read<'a> =
-    dyn Fn(usize, &mut dyn FnMut(MatMut<'_, f64>)) -> Result<(), String> + Sync + 'a;
+    dyn Fn(usize, &mut dyn FnMut(MatRef<'_, f64>)) -> Result<(), String> + Sync + 'a;
 
 /// The data of all subjects. A panel is some voxels × all TRs, column-major (each
-/// TR's voxels side by side), and the reader's to overwrite.
+/// TR's voxels side by side).
 pub struct Data<'a> {
     pub subjects: Vec<Shape<'a>>,
     /// Called with a subject's number from as many threads as there are.

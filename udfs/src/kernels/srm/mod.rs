@@ -29,10 +29,10 @@ mod start;
 
 pub use data::{Data, Shape};
 pub use maps::{fitted_map, new_map, transform};
-pub use moments::Centring;
+pub use moments::{BLOCK, Centring};
 pub use polar::Polar;
 
-use faer::{Mat, MatMut, MatRef};
+use faer::{Col, Mat, MatMut, MatRef};
 
 /// What BrainIAK adds to the diagonal before the SVD, so that it is defined for zeros.
 const PERTURBATION: f64 = 0.001;
@@ -57,27 +57,34 @@ impl Stop {
     }
 }
 
-/// Subtracts from each voxel of a panel its mean over the TRs; gives the means.
-fn centre(panel: MatMut<'_, f64>) -> Vec<f64> {
-    let mut means = vec![0.0; panel.nrows()];
-    for t in 0..panel.ncols() {
-        let column = panel.as_ref().col(t);
-        means
-            .iter_mut()
-            .zip(column.iter())
-            .for_each(|(m, x)| *m += x);
-    }
-    let trs = panel.ncols() as f64;
-    means.iter_mut().for_each(|m| *m /= trs);
-    subtract(panel, &means);
-    means
+/// Each voxel's mean over the TRs.
+fn means(panel: MatRef<'_, f64>) -> Vec<f64> {
+    let trs = panel.ncols();
+    let sums = panel * Col::full(trs, 1.0);
+    sums.iter().map(|sum| sum / trs as f64).collect()
 }
 
-/// Subtracts from each voxel of a panel a number of its own.
-fn subtract(mut panel: MatMut<'_, f64>, means: &[f64]) {
-    for column in panel.as_mut().col_iter_mut() {
-        let values = column.iter_mut();
-        values.zip(means).for_each(|(x, m)| *x -= m);
+/// A panel without the voxels' means, and `more` columns beside it, in `room`, which grows as it needs to.
+fn without<'a>(
+    panel: MatRef<'_, f64>,
+    means: &[f64],
+    more: usize,
+    room: &'a mut Mat<f64>,
+) -> MatMut<'a, f64> {
+    let (rows, trs) = panel.shape();
+    if room.nrows() < rows {
+        *room = Mat::zeros(rows, trs + more);
+    }
+    let mut x = room.subrows_mut(0, rows);
+    subtract(panel, means, x.as_mut().subcols_mut(0, trs));
+    x
+}
+
+/// A panel from whose voxels a number of each is subtracted.
+fn subtract(panel: MatRef<'_, f64>, means: &[f64], mut into: MatMut<'_, f64>) {
+    for (to, from) in into.as_mut().col_iter_mut().zip(panel.col_iter()) {
+        let values = to.iter_mut().zip(from.iter()).zip(means);
+        values.for_each(|((to, x), m)| *to = x - m);
     }
 }
 

@@ -1,10 +1,10 @@
 //! What the iterations need of one subject, gathered in one pass over its voxels.
 
 use faer::linalg::matmul::triangular::{self, BlockStructure};
-use faer::{Accum, Mat, MatMut, MatRef, Par};
+use faer::{Accum, Mat, MatRef, Par};
 
 use super::start::Start;
-use super::{Data, PERTURBATION, Shape, centre, subtract, trace};
+use super::{Data, PERTURBATION, Shape, means, subtract, trace, without};
 use crate::kernels::mt19937::Mt19937;
 
 /// What is done about the voxels' means.
@@ -19,12 +19,16 @@ pub enum Centring {
     CountedAsNoise,
 }
 
+/// Bytes that are centred and multiplied at once, so that they stay in a core's cache: of some voxels, and of
+/// their rows of the random start.
+pub const BLOCK: usize = 1 << 20;
+
 /// Second moments of one subject's `x`, voxels × TRs, and its random start.
 #[derive(Debug, Clone)]
 pub(super) struct Moments {
     pub(super) name: String,
     pub(super) voxels: usize,
-    /// `xᵀx`, TRs × TRs.
+    /// `xᵀx`, TRs × TRs; during the pass the lower triangle of that of `[x, U]`.
     pub(super) gram: Mat<f64>,
     /// The first rows of `x`, features × TRs: those that the perturbation touches.
     pub(super) top: Mat<f64>,
@@ -52,13 +56,18 @@ impl Moments {
             let shape = data.subjects[i];
             let mut moments = Self::new(shape, features, centring);
             let mut start = Start::new(shape, features, Mt19937::new(seeds[i]));
-            (data.read)(i, &mut |mut panel| {
-                moments.add(panel.as_mut());
-                start.add(panel.as_ref());
+            let mut centred = Mat::new();
+            let rows = (BLOCK / 8 / (shape.trs + features)).max(16);
+            (data.read)(i, &mut |panel| {
+                for first in (0..panel.nrows()).step_by(rows) {
+                    let block = panel.subrows(first, rows.min(panel.nrows() - first));
+                    let means = moments.means(block);
+                    let mut xu = without(block, &means, features, &mut centred);
+                    start.draw(xu.as_mut().subcols_mut(shape.trs, features));
+                    moments.add(xu.as_ref(), means);
+                }
             })?;
-            (moments.start, _) = start.finish()?;
-            moments.finish();
-            Ok(moments)
+            moments.finish(start)
         })
     }
 
@@ -67,7 +76,7 @@ impl Moments {
         Self {
             name: name.to_string(),
             voxels,
-            gram: Mat::zeros(trs, trs),
+            gram: Mat::zeros(trs + features, trs + features),
             top: Mat::zeros(features, trs),
             start: Mat::new(),
             squares: 0.0,
@@ -76,32 +85,34 @@ impl Moments {
         }
     }
 
-    /// Adds the next voxels, with all their TRs. Removes their means from the panel, if
-    /// means are to be removed.
-    fn add(&mut self, mut panel: MatMut<'_, f64>) {
-        let first = self.mean.len();
-        let rows = panel.nrows();
+    /// The means that are to be removed from the next voxels.
+    fn means(&mut self, panel: MatRef<'_, f64>) -> Vec<f64> {
         if self.centring == Centring::CountedAsNoise {
             self.squares += panel.squared_norm_l2();
         }
-        let mean = match self.centring {
-            Centring::None => vec![0.0; rows],
-            _ => centre(panel.as_mut()),
-        };
-        self.mean.extend(mean);
+        match self.centring {
+            Centring::None => vec![0.0; panel.nrows()],
+            Centring::Removed | Centring::CountedAsNoise => means(panel),
+        }
+    }
 
-        let x = panel.as_ref();
-        for i in first..self.top.nrows().min(first + rows) {
-            let row = x.row(i - first);
+    /// Adds the next voxels: all their TRs, without the means, and their rows of the random start. One
+    /// product makes the moments of both.
+    fn add(&mut self, xu: MatRef<'_, f64>, means: Vec<f64>) {
+        let first = self.mean.len();
+        self.mean.extend(means);
+        let trs = self.top.ncols();
+        for i in first..self.top.nrows().min(first + xu.nrows()) {
+            let row = xu.row(i - first).subcols(0, trs);
             self.top.row_mut(i).copy_from(row);
         }
         triangular::matmul(
             &mut self.gram,
             BlockStructure::TriangularLower,
             Accum::Add,
-            x.transpose(),
+            xu.transpose(),
             BlockStructure::Rectangular,
-            x,
+            xu,
             BlockStructure::Rectangular,
             1.0,
             Par::Seq,
@@ -109,15 +120,17 @@ impl Moments {
     }
 
     /// Ends the pass.
-    fn finish(&mut self) {
-        for j in 0..self.gram.ncols() {
-            for i in 0..j {
-                self.gram[(i, j)] = self.gram[(j, i)];
-            }
-        }
+    fn finish(mut self, start: Start) -> Result<Self, String> {
+        let (features, trs) = self.top.shape();
+        let ux = self.gram.submatrix(trs, 0, features, trs);
+        let uu = self.gram.submatrix(trs, trs, features, features);
+        (self.start, _) = start.finish(ux, uu)?;
+        let lower = &self.gram;
+        self.gram = Mat::from_fn(trs, trs, |i, j| lower[(i.max(j), i.min(j))]);
         if self.centring != Centring::CountedAsNoise {
             self.squares = trace(self.gram.as_ref());
         }
+        Ok(self)
     }
 }
 
@@ -134,10 +147,9 @@ impl Factor {
     /// Reads subject `i` once more. `mean` is what its moments removed.
     pub fn read(data: &Data<'_>, i: usize, features: usize, mean: &[f64]) -> Result<Self, String> {
         let mut factor = Self::new(data.subjects[i].trs, features);
-        (data.read)(i, &mut |mut panel| {
+        (data.read)(i, &mut |panel| {
             let means = &mean[factor.seen..factor.seen + panel.nrows()];
-            subtract(panel.as_mut(), means);
-            factor.add(panel.as_ref());
+            factor.add(panel, means);
         })?;
         Ok(factor)
     }
@@ -150,15 +162,14 @@ impl Factor {
         }
     }
 
-    /// Adds the next voxels, their means removed.
-    fn add(&mut self, panel: MatRef<'_, f64>) {
+    /// Adds the next voxels without their means.
+    fn add(&mut self, panel: MatRef<'_, f64>, means: &[f64]) {
         let trs = self.r.ncols() - self.features;
         let above = self.r.nrows();
         let mut stacked = Mat::zeros(above + panel.nrows(), trs + self.features);
         stacked.subrows_mut(0, above).copy_from(&self.r);
-        stacked
-            .submatrix_mut(above, 0, panel.nrows(), trs)
-            .copy_from(panel);
+        let below = stacked.submatrix_mut(above, 0, panel.nrows(), trs);
+        subtract(panel, means, below);
         for i in self.seen..self.features.min(self.seen + panel.nrows()) {
             stacked[(above + i - self.seen, trs + i)] = 1.0;
         }

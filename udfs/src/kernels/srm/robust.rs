@@ -2,11 +2,11 @@
 //! own, `x = W R + E`.
 
 use faer::linalg::matmul::matmul;
-use faer::{Accum, Mat, MatMut, MatRef, Par};
+use faer::{Accum, Mat, MatRef, Par};
 
 use super::polar::nearest_orthonormal;
 use super::start::Start;
-use super::{Centring, Data, Stop, centre, mean_of, subtract};
+use super::{Centring, Data, Stop, mean_of, means, without};
 use crate::kernels::mt19937::Mt19937;
 
 /// A fitted model.
@@ -174,15 +174,25 @@ fn starts(
     for (i, subject) in data.subjects.iter().enumerate() {
         let mut start = Start::new(*subject, features, random);
         let mut mean = Vec::with_capacity(subject.voxels);
-        (data.read)(i, &mut |mut panel| {
+        let trs = subject.trs;
+        let mut centred = Mat::new();
+        // Uᵀ[x, U]
+        let mut product = Mat::zeros(features, trs + features);
+        (data.read)(i, &mut |panel| {
+            let first = mean.len();
             mean.extend(match centring {
                 Centring::None => vec![0.0; panel.nrows()],
-                Centring::Removed | Centring::CountedAsNoise => centre(panel.as_mut()),
+                Centring::Removed | Centring::CountedAsNoise => means(panel),
             });
-            start.add(panel.as_ref());
+            let mut xu = without(panel, &mean[first..], features, &mut centred);
+            start.draw(xu.as_mut().subcols_mut(trs, features));
+            let u = xu.as_ref().subcols(trs, features);
+            let xu = xu.as_ref();
+            matmul(&mut product, Accum::Add, u.transpose(), xu, 1.0, Par::Seq);
         })?;
+        let (ux, uu) = product.split_at_col(trs);
         let response;
-        (response, random) = start.finish()?;
+        (response, random) = start.finish(ux, uu)?;
         starts.push(Started { response, mean });
     }
     Ok(starts)
@@ -204,10 +214,11 @@ impl Problem<'_> {
     /// Reads subject `i` with its means removed; `f` gets the number of the first voxel too.
     fn read(&self, i: usize, mut f: impl FnMut(usize, MatRef<'_, f64>)) -> Result<(), String> {
         let mut seen = 0;
-        (self.data.read)(i, &mut |mut panel: MatMut<'_, f64>| {
+        let mut centred = Mat::new();
+        (self.data.read)(i, &mut |panel| {
             let rows = panel.nrows();
-            subtract(panel.as_mut(), &self.mean[i][seen..seen + rows]);
-            f(seen, panel.as_ref());
+            let means = &self.mean[i][seen..seen + rows];
+            f(seen, without(panel, means, 0, &mut centred).as_ref());
             seen += rows;
         })
     }

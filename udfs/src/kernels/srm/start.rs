@@ -1,28 +1,22 @@
 //! The random start: `W₀ᵀx`, where `W₀` is the Q of a matrix `U` of uniform random numbers,
 //! voxels × features, that is never held as a whole.
 
-use faer::linalg::matmul::matmul;
-use faer::linalg::matmul::triangular::{self, BlockStructure};
 use faer::linalg::triangular_solve::solve_lower_triangular_in_place;
-use faer::{Accum, Mat, MatRef, Par, Side};
+use faer::{Mat, MatMut, MatRef, Par, Side};
 
 use super::Shape;
 use crate::kernels::mt19937::Mt19937;
 
-/// One subject's start, gathered panel by panel.
+/// One subject's random start U, drawn panel by panel.
 #[derive(Debug, Clone)]
 pub struct Start {
     random: Mt19937,
     voxels: usize,
     seen: usize,
     /// The rows of U that belong to a panel, one after the other.
-    u: Vec<f64>,
+    rows: Vec<f64>,
     /// The first rows of U: all of them, if they are not more than twice the features.
     top: Mat<f64>,
-    /// `UᵀU`, its lower triangle.
-    gram: Mat<f64>,
-    /// `Uᵀx`, features × TRs.
-    product: Mat<f64>,
 }
 
 impl Start {
@@ -32,39 +26,25 @@ impl Start {
             random,
             voxels: shape.voxels,
             seen: 0,
-            u: Vec::new(),
+            rows: Vec::new(),
             top: Mat::zeros(shape.voxels.min(2 * features), features),
-            gram: Mat::zeros(features, features),
-            product: Mat::zeros(features, shape.trs),
         }
     }
 
-    /// Adds the next voxels.
-    pub fn add(&mut self, panel: MatRef<'_, f64>) {
-        let features = self.gram.nrows();
-        self.u.resize(panel.nrows() * features, 0.0);
-        self.random.fill(&mut self.u);
-        let u = MatRef::from_row_major_slice(&self.u, panel.nrows(), features);
-        for i in self.seen..self.top.nrows().min(self.seen + panel.nrows()) {
+    /// Draws U's rows for the next voxels, voxels × features.
+    pub fn draw(&mut self, mut into: MatMut<'_, f64>) {
+        let (voxels, features) = into.shape();
+        self.rows.resize(voxels * features, 0.0);
+        self.random.fill(&mut self.rows);
+        let u = MatRef::from_row_major_slice(&self.rows, voxels, features);
+        for i in self.seen..self.top.nrows().min(self.seen + voxels) {
             self.top.row_mut(i).copy_from(u.row(i - self.seen));
         }
-        let ut = u.transpose();
-        triangular::matmul(
-            &mut self.gram,
-            BlockStructure::TriangularLower,
-            Accum::Add,
-            ut,
-            BlockStructure::Rectangular,
-            u,
-            BlockStructure::Rectangular,
-            1.0,
-            Par::Seq,
-        );
-        matmul(&mut self.product, Accum::Add, ut, panel, 1.0, Par::Seq);
-        self.seen += panel.nrows();
+        into.copy_from(u);
+        self.seen += voxels;
     }
 
-    /// `W₀ᵀx`, and the generator for who comes next.
+    /// `W₀ᵀx` from `Uᵀx` and the lower triangle of `UᵀU`; and the generator for who comes next.
     ///
     /// As `U = W₀ R`, it is `R⁻ᵀ Uᵀx`. R comes from the Cholesky decomposition of `UᵀU`, whose
     /// condition is about `3 × features` once there are twice as many voxels as features; its
@@ -72,15 +52,19 @@ impl Start {
     ///
     /// # Errors
     /// When `UᵀU` is not positive definite, which uniform numbers do not give.
-    pub fn finish(self) -> Result<(Mat<f64>, Mt19937), String> {
-        let mut response = self.product;
+    pub fn finish(
+        self,
+        ux: MatRef<'_, f64>,
+        uu: MatRef<'_, f64>,
+    ) -> Result<(Mat<f64>, Mt19937), String> {
+        let mut response = ux.to_owned();
         if self.top.nrows() == self.voxels {
             // faer's reflectors have LAPACK's signs.
             let qr = self.top.qr();
             solve_lower_triangular_in_place(qr.thin_R().transpose(), response.as_mut(), Par::Seq);
             return Ok((response, self.random));
         }
-        let Ok(cholesky) = self.gram.llt(Side::Lower) else {
+        let Ok(cholesky) = uu.llt(Side::Lower) else {
             return Err("the random start has no QR decomposition; choose another seed".into());
         };
         let l = cholesky.L();
@@ -150,10 +134,12 @@ mod tests {
             let x = Mat::from_fn(voxels, 7, |_, _| random.next_f64() - 0.5);
             for seed in 0..5 {
                 let mut start = Start::new(shape, features, Mt19937::new(seed));
+                let mut u = Mat::zeros(voxels, features);
                 for at in (0..voxels).step_by(64) {
-                    start.add(x.subrows(at, 64.min(voxels - at)));
+                    start.draw(u.subrows_mut(at, 64.min(voxels - at)));
                 }
-                let (response, _) = start.finish().unwrap();
+                let (ux, uu) = (u.transpose() * &x, u.transpose() * &u);
+                let (response, _) = start.finish(ux.as_ref(), uu.as_ref()).unwrap();
                 let difference = (response - by_qr(shape, features, seed, &x)).norm_max();
                 assert!(
                     difference < 1e-10,

@@ -3,10 +3,10 @@
 use faer::{Mat, MatRef};
 use serde_json::Value;
 use voxql_udfs::kernels::srm::{
-    Centring, Stop, deterministic, fitted_map, new_map, probabilistic, robust, transform,
+    Centring, Stop, deterministic, new_map, probabilistic, robust, transform,
 };
 
-use super::{maps, with_data};
+use super::{map, maps, with_data};
 use crate::common;
 
 fn matrix(golden: &common::Cases, value: &Value) -> Mat<f64> {
@@ -117,7 +117,7 @@ fn detsrm_equals_brainiak() {
             );
             let s = model.before.as_ref();
             let w: Vec<_> = (0..x.len())
-                .map(|i| fitted_map(data, i, s, &model.polar[i], &model.mean[i]).unwrap())
+                .map(|i| map(data, i, s, &model.polar[i], &model.mean[i]))
                 .collect();
             assert_maps(&golden, &w, &model.s, case);
         });

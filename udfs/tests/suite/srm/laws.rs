@@ -4,10 +4,10 @@ use faer::Mat;
 use proptest::prelude::*;
 use voxql_udfs::kernels::mt19937::Mt19937;
 use voxql_udfs::kernels::srm::{
-    Centring, Polar, Stop, deterministic, fitted_map, new_map, probabilistic, robust,
+    BLOCK, Centring, Polar, Stop, deterministic, new_map, probabilistic, robust,
 };
 
-use super::{direct, largest_difference, maps, views, with_data};
+use super::{direct, in_panels, largest_difference, map, maps, views, with_data};
 
 fn iterations(iterations: usize) -> Stop {
     Stop {
@@ -31,6 +31,25 @@ fn subjects() -> impl Strategy<Value = Vec<Mat<f64>>> {
             (0..n).map(&mut subject).collect()
         })
     })
+}
+
+/// A panel may be larger than what is multiplied at once.
+#[test]
+fn panels_change_nothing() {
+    let trs = 20;
+    let voxels = BLOCK / 8 / trs + 100;
+    let mut random = Mt19937::new(5);
+    let mut subject = || Mat::from_fn(voxels, trs, |_, t| (t as f64).sin() + random.next_f64());
+    let x = [subject(), subject()];
+    let fit = |voxels: usize| {
+        in_panels(voxels, &x, |data| {
+            let model = probabilistic::fit(data, 3, Centring::Removed, 0, iterations(5)).unwrap();
+            maps(data, &model)
+        })
+    };
+    for (whole, parts) in fit(voxels).iter().zip(&fit(1000)) {
+        assert!(largest_difference(whole, parts) < 1e-9);
+    }
 }
 
 proptest! {
@@ -77,6 +96,28 @@ proptest! {
             }
             Ok(())
         })?;
+    }
+
+    /// What is removed from the voxels, however large, changes nothing but the means themselves.
+    #[test]
+    fn means_change_nothing(x in subjects(), k in 1usize..5, mean in -1e4f64..1e4) {
+        let moved: Vec<Mat<f64>> = x
+            .iter()
+            .map(|x| Mat::from_fn(x.nrows(), x.ncols(), |v, t| x[(v, t)] + mean * v as f64))
+            .collect();
+        let fit = |x: &[Mat<f64>]| {
+            with_data(x, |data| {
+                let model = probabilistic::fit(data, k, Centring::Removed, 1, iterations(4)).unwrap();
+                let s = model.s.as_ref();
+                let new = new_map(data, 1, s, Centring::Removed).unwrap().0;
+                (maps(data, &model), new)
+            })
+        };
+        let ((ours, new), (theirs, moved)) = (fit(&x), fit(&moved));
+        prop_assert!(largest_difference(&new, &moved) < 1e-6);
+        for (ours, theirs) in ours.iter().zip(&theirs) {
+            prop_assert!(largest_difference(ours, theirs) < 1e-6);
+        }
     }
 
     /// Once the objective hardly changes the fit ends, and it is the fit of so many iterations.
@@ -146,7 +187,7 @@ fn badly_conditioned_subjects_are_factored() {
         assert!(model.polar.iter().all(|polar| matches!(polar, Polar::Svd)));
         for (i, x) in x.iter().enumerate() {
             let (s, mean) = (model.s.as_ref(), &model.mean[i]);
-            let w = fitted_map(data, i, s, &model.polar[i], mean).unwrap();
+            let w = map(data, i, s, &model.polar[i], mean);
             assert!(largest_difference(&(w.transpose() * &w), &Mat::identity(4, 4)) < 1e-10);
             // Of the maps only what the data determine is compared: W Wᵀ x.
             let theirs = &direct.w[i];
