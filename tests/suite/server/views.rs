@@ -39,7 +39,7 @@ async fn what_a_view_computes_has_the_memory_of_the_query() {
     );
     let wide = "SELECT value % 20 AS onset, 1 AS duration, repeat('x', 100000) AS note FROM generate_series(1, 2000)";
     let heavy = format!("SELECT n % 20 AS onset, 1 AS duration FROM ({JOIN}) AS joined (n)");
-    for (view, query) in [("wide", wide), ("heavy", &heavy)] {
+    for (view, query) in [("wide", wide), ("heavy", heavy.as_str())] {
         let of_events = format!(
             "CREATE VIEW {view} AS SELECT * FROM design_matrix(({query}), tr => 2, n_scans => 10)"
         );
