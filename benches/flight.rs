@@ -127,14 +127,7 @@ async fn ours(batches: Vec<RecordBatch>) -> FlightSqlServiceClient<Channel> {
         .expect("t is new");
     let options = Options {
         listen: LOOPBACK,
-        query_timeout: None,
-        max_queries: 16,
-        query_memory: None,
-        message_limit: 16 << 20,
-        users: None,
-        tls: None,
-        metrics: None,
-        allow_insecure_remote: false,
+        ..Options::default()
     };
     let threads = tokio::runtime::Handle::current();
     let server = Server::bind(Arc::new(session), &options, threads);

@@ -17,6 +17,7 @@ pub mod access;
 mod align;
 pub mod asof;
 pub mod cancel;
+mod catalog;
 pub mod cli;
 pub mod database;
 mod ddl;

@@ -1,4 +1,4 @@
-//! Memory within memory: what a query, or a user, may hold of that which all hold.
+//! Memory within memory: what a query, or a user, may hold of that which the session has.
 
 use std::any::Any;
 use std::fmt;
@@ -9,11 +9,12 @@ use datafusion::execution::memory_pool::{
     FairSpillPool, GreedyMemoryPool, MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation,
 };
 
-/// A share of a pool: what is held in it is held in the pool above it as well.
+/// A share of memory: what is held in it is held in the share above it as well.
 #[derive(Debug)]
 pub struct Share {
     own: Box<dyn MemoryPool>,
-    above: Arc<dyn MemoryPool>,
+    /// None above the share that is all.
+    above: Option<Arc<dyn MemoryPool>>,
     limit: usize,
     /// Who may hold so much.
     whose: &'static str,
@@ -22,12 +23,36 @@ pub struct Share {
 }
 
 impl Share {
+    /// At most `limit` bytes for a session that runs one query at a time. Its operators that can spill have fair
+    /// parts of that, and spill when theirs are full.
+    pub fn of_session(limit: usize) -> Arc<dyn MemoryPool> {
+        Arc::new(Self {
+            own: Box::new(FairSpillPool::new(limit)),
+            above: None,
+            limit,
+            whose: "a query",
+            remedy: "a higher --memory-limit, fewer --threads or a smaller query may help",
+        })
+    }
+
+    /// At most `limit` bytes for all queries of a session that runs many at once. Fairness to the operators of
+    /// others would leave each of few queries little.
+    pub fn of_server(limit: usize) -> Arc<dyn MemoryPool> {
+        Arc::new(Self {
+            own: Box::new(GreedyMemoryPool::new(limit)),
+            above: None,
+            limit,
+            whose: "all queries together",
+            remedy: "fewer of them at once, or a higher --memory-limit of the server, may help",
+        })
+    }
+
     /// At most `limit` bytes for one query. Its operators that can spill have fair parts of that, and spill when
     /// theirs are full.
     pub fn of_query(limit: usize, above: Arc<dyn MemoryPool>) -> Arc<dyn MemoryPool> {
         Arc::new(Self {
             own: Box::new(FairSpillPool::new(limit)),
-            above,
+            above: Some(above),
             limit,
             whose: "a query",
             remedy: "a higher --query-memory-limit of the server, or a smaller query, may help",
@@ -38,7 +63,7 @@ impl Share {
     pub fn of_user(limit: usize, above: Arc<dyn MemoryPool>) -> Arc<dyn MemoryPool> {
         Arc::new(Self {
             own: Box::new(GreedyMemoryPool::new(limit)),
-            above,
+            above: Some(above),
             limit,
             whose: "all queries of one user",
             remedy: "fewer of them at once, or a higher --memory-limit of the server, may help",
@@ -67,18 +92,21 @@ impl Share {
     }
 }
 
-/// The pool of all, for what outlives the query that makes it.
+/// The memory of all, for what outlives the query that makes it.
 pub fn of_all(pool: &Arc<dyn MemoryPool>) -> &Arc<dyn MemoryPool> {
     let any: &dyn Any = pool.as_ref();
-    match any.downcast_ref::<Share>() {
-        Some(share) => of_all(&share.above),
+    match any.downcast_ref::<Share>().and_then(|s| s.above.as_ref()) {
+        Some(above) => of_all(above),
         None => pool,
     }
 }
 
 impl fmt::Display for Share {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} of {}", self.own, self.above)
+        match &self.above {
+            Some(above) => write!(f, "{} of {above}", self.own),
+            None => write!(f, "{}", self.own),
+        }
     }
 }
 
@@ -89,28 +117,39 @@ impl MemoryPool for Share {
 
     fn register(&self, consumer: &MemoryConsumer) {
         self.own.register(consumer);
-        self.above.register(consumer);
+        if let Some(above) = &self.above {
+            above.register(consumer);
+        }
     }
 
     fn unregister(&self, consumer: &MemoryConsumer) {
         self.own.unregister(consumer);
-        self.above.unregister(consumer);
+        if let Some(above) = &self.above {
+            above.unregister(consumer);
+        }
     }
 
     fn grow(&self, reservation: &MemoryReservation, additional: usize) {
         self.own.grow(reservation, additional);
-        self.above.grow(reservation, additional);
+        if let Some(above) = &self.above {
+            above.grow(reservation, additional);
+        }
     }
 
     fn shrink(&self, reservation: &MemoryReservation, shrink: usize) {
         self.own.shrink(reservation, shrink);
-        self.above.shrink(reservation, shrink);
+        if let Some(above) = &self.above {
+            above.shrink(reservation, shrink);
+        }
     }
 
     fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
         let own = self.own.try_grow(reservation, additional);
         own.map_err(|error| self.refused(error, reservation, additional))?;
-        let above = self.above.try_grow(reservation, additional);
+        let Some(above) = &self.above else {
+            return Ok(());
+        };
+        let above = above.try_grow(reservation, additional);
         if above.is_err() {
             self.own.shrink(reservation, additional);
         }
@@ -138,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_share_counts_in_all_that_it_is_part_of() {
-        let all: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(100));
+        let all = Share::of_server(100);
         let user = Share::of_user(75, Arc::clone(&all));
         let (one, two) = (
             Share::of_query(50, Arc::clone(&user)),
@@ -163,7 +202,11 @@ mod tests {
         // Another's.
         let other = Share::of_query(50, Share::of_user(75, Arc::clone(&all)));
         let other = consumer(&other, false);
-        assert!(other.try_grow(26).is_err());
+        let error = other.try_grow(26).unwrap_err().to_string();
+        assert!(
+            error.contains("all queries together may hold 100.0 B, of which 75.0 B are taken"),
+            "{error}"
+        );
         other.try_grow(25).unwrap();
         drop((first, second));
         assert_eq!(
@@ -175,8 +218,7 @@ mod tests {
 
     #[test]
     fn who_can_spill_has_a_fair_part_of_the_query() {
-        let all: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(1000));
-        let query = Share::of_query(100, all);
+        let query = Share::of_query(100, Share::of_server(1000));
         let (one, two) = (consumer(&query, true), consumer(&query, true));
         one.try_grow(50).unwrap();
         assert!(one.try_grow(1).is_err());

@@ -41,7 +41,10 @@ pub fn message(error: &DataFusionError) -> Message {
         DataFusionError::External(error) => inner(error.as_ref()),
         DataFusionError::ArrowError(error, _) => inner(error.as_ref()),
         DataFusionError::ParquetError(error) => inner(error.as_ref()),
-        DataFusionError::ResourcesExhausted(text) => plain(out_of_memory(without_backtrace(text))),
+        // The limit that was reached says what to do.
+        DataFusionError::ResourcesExhausted(text) => {
+            plain(format!("out of memory: {}", without_backtrace(text)))
+        }
         DataFusionError::NotImplemented(text) => {
             plain(format!("not supported: {}", without_backtrace(text)))
         }
@@ -56,16 +59,6 @@ pub fn message(error: &DataFusionError) -> Message {
         DataFusionError::ObjectStore(error) => inner(error.as_ref()),
         DataFusionError::IoError(error) => plain(error.to_string()),
         other => plain(other.strip_backtrace()),
-    }
-}
-
-/// What to do is added, unless the limit that was reached says it.
-fn out_of_memory(text: &str) -> String {
-    match text.contains("--query-memory-limit") {
-        true => format!("out of memory: {text}"),
-        false => format!(
-            "out of memory: {text}\nA higher --memory-limit, fewer --threads or a smaller query may help."
-        ),
     }
 }
 

@@ -5,28 +5,30 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use datafusion::catalog::MemorySchemaProvider;
 use datafusion::common::{Result, exec_err, plan_err};
 use datafusion::execution::cache::cache_manager::CacheManagerConfig;
-use datafusion::execution::memory_pool::{
-    FairSpillPool, GreedyMemoryPool, MemoryPool, TrackConsumersPool,
-};
+use datafusion::execution::memory_pool::MemoryPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::memory::MemoryStream;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{EmptyRecordBatchStream, ExecutionPlan};
 use datafusion::prelude::{SessionConfig, SessionContext};
 
+use futures::StreamExt;
 use futures::future::BoxFuture;
 
 use crate::access::{self, Access};
-use crate::database::{Database, DirectorySchema};
+use crate::database::Database;
 use crate::index::options::SearchOptions;
 use crate::index::{self, Indexes};
+use crate::memory::Share;
 use crate::models::Models;
 use crate::planner::VoxqlPlanner;
 use crate::statements::{self, Kind, Statement, copy_to};
-use crate::{align, asof, ddl, models, readers, writers};
+use crate::{align, asof, catalog, ddl, models, readers, writers};
 
 /// The catalog and schema in which all tables are.
 pub const CATALOG: &str = "voxql";
@@ -59,6 +61,8 @@ pub struct Session {
     context: SessionContext,
     access: Access,
     database: Arc<Database>,
+    /// Tables that the program registered for this session.
+    registered: Arc<MemorySchemaProvider>,
     models: Arc<Models>,
     indexes: Arc<Indexes>,
     /// The plan that was started last.
@@ -127,8 +131,13 @@ impl Session {
             .with_query_planner(Arc::new(VoxqlPlanner));
         let indexes = Arc::new(Indexes::new(Arc::clone(&database)));
         let builder = index::rule::install(asof::install(builder), &indexes);
-        let context = SessionContext::new_with_state(builder.build());
-        let context = access::sql::files_as_tables(context, access.clone());
+        let registered = Arc::<MemorySchemaProvider>::default();
+        let context = catalog::context(
+            builder,
+            Arc::clone(&database),
+            Arc::clone(&registered),
+            access.clone(),
+        )?;
 
         voxql_udfs::register_all(&context);
         for format in readers::formats() {
@@ -141,11 +150,6 @@ impl Session {
             let state = context.state_ref();
             state.write().register_file_format(format, true)?;
         }
-        let schema = DirectorySchema::new(Arc::clone(&database), context.state_weak_ref());
-        match context.catalog(CATALOG) {
-            Some(catalog) => catalog.register_schema(SCHEMA, Arc::new(schema))?,
-            None => return exec_err!("the catalog {CATALOG} is missing"),
-        };
         let models = Arc::new(Models::new(Arc::clone(&database)));
         models::register_functions(&context, &models, &access);
         let state = context.state_ref();
@@ -157,29 +161,36 @@ impl Session {
             context,
             access,
             database,
+            registered,
             models,
             indexes,
             started: Arc::default(),
         })
     }
 
-    /// The same database for statements that hold their memory in `pool`.
-    pub fn with_memory(&self, memory_pool: Arc<dyn MemoryPool>) -> Self {
+    /// The same database for statements that hold their memory in `memory_pool`, whatever they are planned from.
+    pub fn with_memory(&self, memory_pool: Arc<dyn MemoryPool>) -> Result<Self> {
         let state = self.context.state();
         let runtime = RuntimeEnv {
             memory_pool,
             ..state.runtime_env().as_ref().clone()
         };
         let builder = SessionStateBuilder::new_from_existing(state);
-        let state = builder.with_runtime_env(Arc::new(runtime)).build();
-        Self {
-            context: SessionContext::new_with_state(state),
+        let context = catalog::context(
+            builder.with_runtime_env(Arc::new(runtime)),
+            Arc::clone(&self.database),
+            Arc::clone(&self.registered),
+            self.access.clone(),
+        )?;
+        Ok(Self {
+            context,
             access: self.access.clone(),
             database: Arc::clone(&self.database),
+            registered: Arc::clone(&self.registered),
             models: Arc::clone(&self.models),
             indexes: Arc::clone(&self.indexes),
             started: Arc::clone(&self.started),
-        }
+        })
     }
 
     /// DataFusion's context. Statements of VoxQL's own, and readers, need [`Session::execute`].
@@ -301,11 +312,16 @@ impl Session {
         let (physical, stream) = statements::plan::start(state, &plan).await?;
         *self.started.lock().unwrap_or_else(PoisonError::into_inner) =
             Some(Arc::downgrade(&physical));
+        // information_schema plans views as it runs, in this session, which may be dropped before.
+        let state = self.context.state_ref();
+        let stream = stream.inspect(move |_| {
+            let _held = &state;
+        });
         Ok(Answer {
             kind: AnswerKind::Rows,
-            plan: Some(physical),
+            plan: Some(Arc::clone(&physical)),
             written: None,
-            stream,
+            stream: Box::pin(RecordBatchStreamAdapter::new(physical.schema(), stream)),
         })
     }
 }
@@ -319,6 +335,7 @@ async fn drain(mut stream: SendableRecordBatchStream) -> Result<()> {
 fn config(settings: &Settings) -> SessionConfig {
     let mut config = SessionConfig::new()
         .with_default_catalog_and_schema(CATALOG, SCHEMA)
+        .with_create_default_catalog_and_schema(false)
         .with_information_schema(true)
         .with_option_extension(SearchOptions::default());
     if let Some(threads) = settings.threads {
@@ -341,16 +358,10 @@ fn runtime(settings: &Settings) -> Result<Arc<RuntimeEnv>> {
         CacheManagerConfig::default().with_list_files_cache_limit(0),
     );
     if let Some(bytes) = settings.memory_limit.or_else(most_of_memory) {
-        let largest = std::num::NonZeroUsize::new(3).unwrap_or(std::num::NonZeroUsize::MIN);
-        let pool: Arc<dyn MemoryPool> = match settings.shared {
-            false => Arc::new(TrackConsumersPool::new(FairSpillPool::new(bytes), largest)),
-            // Fairness to the operators of other queries would leave each of few queries little.
-            true => Arc::new(TrackConsumersPool::new(
-                GreedyMemoryPool::new(bytes),
-                largest,
-            )),
-        };
-        builder = builder.with_memory_pool(pool);
+        builder = builder.with_memory_pool(match settings.shared {
+            false => Share::of_session(bytes),
+            true => Share::of_server(bytes),
+        });
     }
     builder.build_arc()
 }

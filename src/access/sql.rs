@@ -1,42 +1,41 @@
 //! Files that a statement names by itself: `FROM 'file.csv'`, `COPY … TO`, `CREATE EXTERNAL TABLE`.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use async_trait::async_trait;
-use datafusion::catalog::{DynamicFileCatalog, TableProvider, UrlTableFactory};
+use datafusion::catalog::{TableProvider, UrlTableFactory};
 use datafusion::common::Result;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::datasource::dynamic_file::DynamicListTableFactory;
 use datafusion::datasource::listing::ListingTableUrl;
+use datafusion::execution::SessionState;
 use datafusion::logical_expr::{DdlStatement, LogicalPlan};
-use datafusion::prelude::SessionContext;
 use object_store::local::LocalFileSystem;
+use parking_lot::RwLock;
 
 use super::Access;
 use crate::readers::files::local_path;
 
-/// The context in which a name that is no table's is a file's, as with DataFusion's `enable_url_table`, if
+/// Makes a table of a file whose name stands where a table's does, as with DataFusion's `enable_url_table`, if
 /// `access` allows it.
-pub fn files_as_tables(context: SessionContext, access: Access) -> SessionContext {
-    let factory = Arc::new(Files {
-        tables: DynamicListTableFactory::default(),
-        access,
-    });
-    let known = Arc::clone(context.state_ref().read().catalog_list());
-    let with_files = DynamicFileCatalog::new(known, Arc::clone(&factory) as _);
-    let id = context.session_id();
-    let builder = context.into_state_builder().with_session_id(id);
-    let state = builder.with_catalog_list(Arc::new(with_files)).build();
-    let context = SessionContext::from(state);
-    let store = factory.tables.session_store();
-    store.with_state(context.state_weak_ref());
-    context
-}
-
 #[derive(Debug)]
-struct Files {
+pub struct Files {
     tables: DynamicListTableFactory,
     access: Access,
+}
+
+impl Files {
+    pub fn new(access: Access) -> Self {
+        Self {
+            tables: DynamicListTableFactory::default(),
+            access,
+        }
+    }
+
+    /// Says in which session files are looked at.
+    pub fn look_in(&self, state: Weak<RwLock<SessionState>>) {
+        self.tables.session_store().with_state(state);
+    }
 }
 
 #[async_trait]

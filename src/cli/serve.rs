@@ -84,6 +84,26 @@ pub struct Serve {
     allow_insecure_remote: bool,
 }
 
+impl Serve {
+    fn options(&self) -> Options {
+        Options {
+            listen: self.listen,
+            query_timeout: Some(self.query_timeout),
+            max_queries: usize::from(self.max_queries),
+            query_memory: self.query_memory_limit,
+            message_limit: self.max_message_size,
+            users: self.users.clone(),
+            tls: self
+                .tls_cert
+                .clone()
+                .zip(self.tls_key.clone())
+                .map(|(certificate, key)| Tls { certificate, key }),
+            metrics: self.metrics,
+            allow_insecure_remote: self.allow_insecure_remote,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum LogFormat {
     Text,
@@ -123,21 +143,7 @@ pub fn run(serve: &Serve) -> Result<(), Stop> {
         threads,
         access: Access::within(&serve.allow_path)?,
     }))?);
-    let options = Options {
-        listen: serve.listen,
-        query_timeout: Some(serve.query_timeout),
-        max_queries: usize::from(serve.max_queries),
-        query_memory: serve.query_memory_limit,
-        message_limit: serve.max_message_size,
-        users: serve.users.clone(),
-        tls: serve
-            .tls_cert
-            .clone()
-            .zip(serve.tls_key.clone())
-            .map(|(certificate, key)| Tls { certificate, key }),
-        metrics: serve.metrics,
-        allow_insecure_remote: serve.allow_insecure_remote,
-    };
+    let options = serve.options();
     let served = front.block_on(async {
         let server = Server::bind(session, &options, workers.handle().clone()).await?;
         let mut stdout = std::io::stdout();
@@ -195,7 +201,19 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+    use crate::cli::{Args, Task};
+
+    #[test]
+    fn a_server_by_default_is_that_of_a_program() {
+        let args = Args::try_parse_from(["voxql", "serve"]).unwrap();
+        let Some(Task::Serve(serve)) = args.task else {
+            panic!("{args:?}");
+        };
+        assert_eq!(serve.options(), Options::default());
+    }
 
     #[test]
     fn times() {

@@ -33,16 +33,21 @@ tokio::task_local! {
 #[derive(Debug)]
 pub struct DirectorySchema {
     database: Arc<Database>,
+    registered: Arc<MemorySchemaProvider>,
+    /// Where views and external tables are planned.
     state: Weak<RwLock<SessionState>>,
-    session: MemorySchemaProvider,
 }
 
 impl DirectorySchema {
-    pub fn new(database: Arc<Database>, state: Weak<RwLock<SessionState>>) -> Self {
+    pub fn new(
+        database: Arc<Database>,
+        registered: Arc<MemorySchemaProvider>,
+        state: Weak<RwLock<SessionState>>,
+    ) -> Self {
         Self {
             database,
+            registered,
             state,
-            session: MemorySchemaProvider::new(),
         }
     }
 
@@ -152,7 +157,7 @@ fn first_parquet(directory: &Path) -> Result<Option<PathBuf>> {
 #[async_trait]
 impl SchemaProvider for DirectorySchema {
     fn table_names(&self) -> Vec<String> {
-        let mut names = self.session.table_names();
+        let mut names = self.registered.table_names();
         for kind in ObjectKind::RELATIONS {
             match self.database.names(kind) {
                 Ok(found) => names.extend(found),
@@ -174,7 +179,7 @@ impl SchemaProvider for DirectorySchema {
                 Ok(table) => Ok(Some(table)),
                 Err(error) => Err(error.context(format!("in the {} {name}", kind.noun()))),
             },
-            None => self.session.table(name).await,
+            None => self.registered.table(name).await,
         }
     }
 
@@ -182,7 +187,7 @@ impl SchemaProvider for DirectorySchema {
         match self.database.relation(name) {
             Some(ObjectKind::View) => Ok(Some(TableType::View)),
             Some(_) => Ok(Some(TableType::Base)),
-            None => self.session.table_type(name).await,
+            None => self.registered.table_type(name).await,
         }
     }
 
@@ -191,14 +196,14 @@ impl SchemaProvider for DirectorySchema {
         name: String,
         table: Arc<dyn TableProvider>,
     ) -> Result<Option<Arc<dyn TableProvider>>> {
-        self.session.register_table(name, table)
+        self.registered.register_table(name, table)
     }
 
     fn deregister_table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
-        self.session.deregister_table(name)
+        self.registered.deregister_table(name)
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        self.database.relation(name).is_some() || self.session.table_exist(name)
+        self.database.relation(name).is_some() || self.registered.table_exist(name)
     }
 }

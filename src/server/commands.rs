@@ -69,7 +69,7 @@ impl FlightSqlService for Service {
     ) -> Info {
         let user = user(&request)?;
         no_transactions(query.transaction_id.as_ref())?;
-        let session = self.session_of(&user);
+        let session = self.session_of(&user)?;
         let running = self.queries.begin(&user, &query.query);
         let rows = running
             .or_cancelled(async {
@@ -88,11 +88,11 @@ impl FlightSqlService for Service {
         let user = user(&request)?;
         let number = number(&query.prepared_statement_handle)?;
         let prepared = self.prepared.get(&user, number)?;
-        let session = self.session_of(&user);
+        let session = self.session_of(&user)?;
         let running = self.queries.begin(&user, prepared.text());
         let rows = running
             .or_cancelled(async {
-                let planned = self.bound(Arc::clone(&session), prepared).await?;
+                let (session, planned) = self.bound(session, prepared).await?;
                 self.ready(&user, session, planned).await
             })
             .await?;
@@ -118,7 +118,7 @@ impl FlightSqlService for Service {
     ) -> Result<i64, Status> {
         no_transactions(command.transaction_id.as_ref())?;
         let user = user(&request)?;
-        let session = self.session_of(&user);
+        let session = self.session_of(&user)?;
         let running = self.queries.begin(&user, &command.query);
         running
             .or_cancelled(async {
@@ -157,11 +157,11 @@ impl FlightSqlService for Service {
             self.keep_values(&user, &handle, stream).await?;
         }
         let prepared = self.prepared.get(&user, number(&handle)?)?;
-        let session = self.session_of(&user);
+        let session = self.session_of(&user)?;
         let running = self.queries.begin(&user, prepared.text());
         running
             .or_cancelled(async {
-                let planned = self.bound(Arc::clone(&session), prepared).await?;
+                let (session, planned) = self.bound(session, prepared).await?;
                 self.update(&user, session, planned).await
             })
             .await
@@ -174,7 +174,7 @@ impl FlightSqlService for Service {
     ) -> Result<i64, Status> {
         let user = user(&request)?;
         user.may_write()?;
-        let session = self.session_of(&user);
+        let session = self.session_of(&user)?;
         let messages = request.into_inner();
         let running = self
             .queries
@@ -194,7 +194,7 @@ impl FlightSqlService for Service {
     ) -> Result<ActionCreatePreparedStatementResult, Status> {
         let owner = user(&request)?;
         no_transactions(query.transaction_id.as_ref())?;
-        let session = self.session_of(&owner);
+        let session = self.session_of(&owner)?;
         let prepared = self.prepare(&session, &owner, query.query).await?;
         let dataset_schema = match &prepared.columns {
             Some(columns) => ipc(&plain_schema(columns))?,

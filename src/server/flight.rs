@@ -31,14 +31,14 @@ impl Flight {
         match Command::try_from(any).map_err(|e| Status::invalid_argument(e.to_string()))? {
             Command::CommandStatementQuery(query) => {
                 no_transactions(query.transaction_id.as_ref())?;
-                let session = service.session_of(&user);
+                let session = service.session_of(&user)?;
                 let prepared = service.prepare(&session, &user, query.query).await?;
                 service.columns(&user, session, Arc::new(prepared)).await
             }
             Command::CommandPreparedStatementQuery(query) => {
                 let number = number(&query.prepared_statement_handle)?;
                 let prepared = service.prepared.get(&user, number)?;
-                let session = service.session_of(&user);
+                let session = service.session_of(&user)?;
                 service.columns(&user, session, prepared).await
             }
             // What is asked about the database is answered without any work.

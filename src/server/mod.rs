@@ -2,9 +2,9 @@
 //!
 //! [`flight`] takes Flight's requests, [`commands`] Flight SQL's commands, and [`service`] has their steps. A text
 //! becomes a plan in [`planned`]; a query waits in [`queries`] until its client fetches it, and [`stream`] sends its
-//! rows in messages that [`encode`] makes. [`ingest`] takes a client's rows. All clients share one session, of
-//! whose memory each statement has a share ([`shares`]); queries run on threads of their own ([`jobs`]),
-//! as many at once as [`turns`] lets. Before all of it [`guard`] asks
+//! rows in messages that [`encode`] makes. [`ingest`] takes a client's rows. Each statement has a session of its own,
+//! with a share of the memory ([`shares`]); queries run on threads of their own ([`jobs`]), as many at once as
+//! [`turns`] lets. Before all of it [`guard`] asks
 //! [`logins`] who sends a request. Which files statements may name, the session knows
 //! ([`crate::access`]).
 
@@ -30,7 +30,7 @@ mod turns;
 pub mod users;
 
 use std::error::Error;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,7 +65,7 @@ const KEEPALIVE: Duration = Duration::from_secs(30);
 const GRACE: Duration = Duration::from_secs(10);
 
 /// How a server is run.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
     /// Port 0 takes a free one.
     pub listen: SocketAddr,
@@ -88,8 +88,25 @@ pub struct Options {
     pub allow_insecure_remote: bool,
 }
 
+impl Default for Options {
+    /// For programs on this machine.
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 31337)),
+            query_timeout: Some(Duration::from_secs(3600)),
+            max_queries: 16,
+            query_memory: None,
+            message_limit: 16 << 20,
+            users: None,
+            tls: None,
+            metrics: None,
+            allow_insecure_remote: false,
+        }
+    }
+}
+
 /// Files of PEM: the certificate, with those that vouch for it, and its private key.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tls {
     pub certificate: PathBuf,
     pub key: PathBuf,

@@ -55,8 +55,14 @@ impl VisitorMut for Marks {
     }
 }
 
+/// The largest number of a parameter, as in PostgreSQL.
+const MOST: usize = 65_535;
+
 /// The parameters of a plan, one column each, in the order in which they are bound: by number,
 /// or by name. A type that the statement does not fix is Null.
+///
+/// # Errors
+/// For a number that is too large: all that are less are parameters, too.
 pub fn schema(plan: &LogicalPlan) -> Result<Schema> {
     let types = plan.get_parameter_types()?;
     let type_of = |id: &str| types.get(id).cloned().flatten().unwrap_or(DataType::Null);
@@ -64,6 +70,9 @@ pub fn schema(plan: &LogicalPlan) -> Result<Schema> {
     let names: Vec<String> = match numbers {
         Some(numbers) => {
             let last = numbers.last().copied().unwrap_or_default();
+            if last > MOST {
+                return plan_err!("the statement has the parameter ${last}; ${MOST} is the last");
+            }
             (1..=last).map(|n| n.to_string()).collect()
         }
         None => {

@@ -7,13 +7,16 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{Result, not_impl_err, plan_err};
 use datafusion::execution::SendableRecordBatchStream;
-use datafusion::logical_expr::{LogicalPlan, Statement as SessionStatement};
+use datafusion::logical_expr::{
+    LogicalPlan, ResetVariable, SetVariable, Statement as SessionStatement,
+};
 use datafusion::physical_plan::memory::MemoryStream;
 use futures::TryStreamExt;
 use tonic::Status;
 
 use super::parameters;
 use super::users::User;
+use crate::index;
 use crate::models::show;
 use crate::session::{Answer, AnswerKind, Session};
 use crate::statements::{self, Kind, Statement};
@@ -40,8 +43,17 @@ pub enum Control {
 /// A result that nobody has fetched yet; a query starts with the first rows that are asked for.
 pub type Rows = SendableRecordBatchStream;
 
+/// Bytes of a statement's text. As tokens it takes a hundred times as much memory, which nobody counts.
+const LONGEST: usize = 4 << 20;
+
 /// The one statement of a client's text.
 pub fn one_statement(session: &Session, sql: &str) -> Result<Statement> {
+    if sql.len() > LONGEST {
+        return plan_err!(
+            "the statement has {} bytes, and {LONGEST} is the most; many rows are sent as parameters, or by bulk ingest",
+            sql.len()
+        );
+    }
     let mut statements = session.parse(sql)?;
     match (statements.pop(), statements.len()) {
         (Some(mut statement), 0) => {
@@ -62,7 +74,7 @@ pub fn one_statement(session: &Session, sql: &str) -> Result<Statement> {
 /// calls such as `design_matrix((SELECT …))`; nothing is changed.
 ///
 /// # Errors
-/// Those of planning, and for statements of a session, which clients do not have: they share one.
+/// Those of planning, and for statements about the session, which lasts for one statement.
 pub async fn plan(session: &Session, statement: Statement) -> Result<Planned> {
     match statement.kind {
         Kind::Engine(engine) => {
@@ -78,6 +90,10 @@ pub async fn plan(session: &Session, statement: Statement) -> Result<Planned> {
         }
         Kind::ShowModels => Ok(Planned::Query(show::show(
             session.models(),
+            session.context(),
+        )?)),
+        Kind::ShowIndexes => Ok(Planned::Query(index::show::show(
+            session.indexes(),
             session.context(),
         )?)),
         Kind::ShowQueries => Ok(Planned::Control(Control::ShowQueries)),
@@ -100,9 +116,11 @@ fn refuse<T>(statement: &SessionStatement) -> Result<T> {
                 "transactions are not supported: each statement happens wholly or not at all"
             )
         }
-        SessionStatement::SetVariable(_) | SessionStatement::ResetVariable(_) => {
-            not_impl_err!("settings are not changed through the server: all its clients share them")
-        }
+        SessionStatement::SetVariable(SetVariable { variable, .. })
+        | SessionStatement::ResetVariable(ResetVariable { variable }) => not_impl_err!(
+            "{variable} cannot be set through the server: each statement has a session of its own, which ends with it. \
+             Run the statements that need it in the shell, voxql --db, or in a program that opens the database"
+        ),
         SessionStatement::Prepare(_)
         | SessionStatement::Execute(_)
         | SessionStatement::Deallocate(_) => not_impl_err!(

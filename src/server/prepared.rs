@@ -32,9 +32,9 @@ pub struct Prepared {
     pub parameters: Schema,
     /// Columns of the result; none for a statement that gives no rows.
     pub columns: Option<Schema>,
-    /// The plan that was made to learn the columns, for the first run; later runs plan again,
-    /// and see what the tables and files are then.
-    planned: Mutex<Option<Planned>>,
+    /// The plan that was made to learn the columns, in the session that holds its memory, for the
+    /// first run; later runs plan again, and see what the tables and files are then.
+    planned: Mutex<Option<(Arc<Session>, Planned)>>,
     /// The values that the client sent last.
     values: Mutex<Option<RecordBatch>>,
     used: Mutex<Instant>,
@@ -44,11 +44,11 @@ impl Prepared {
     /// # Errors
     /// Those of planning, and where the owner may only read and the statement writes.
     pub async fn new(
-        session: &Session,
+        session: Arc<Session>,
         owner: Arc<User>,
         statement: Statement,
     ) -> Result<Self, Status> {
-        let planned = plan(session, statement.clone()).await;
+        let planned = plan(&session, statement.clone()).await;
         let planned = planned.map_err(|error| status(&error))?;
         planned.permit(&owner)?;
         let parameters = match planned.logical() {
@@ -64,7 +64,7 @@ impl Prepared {
             statement,
             parameters,
             columns,
-            planned: Mutex::new(Some(planned)),
+            planned: Mutex::new(Some((session, planned))),
             values: Mutex::new(None),
             used: Mutex::new(Instant::now()),
         })
@@ -85,15 +85,19 @@ impl Prepared {
         *self.values.lock() = Some(values);
     }
 
-    /// The statement with its values, ready to run.
-    pub async fn bound(&self, session: &Session) -> Result<Planned> {
+    /// The statement with its values, ready to run in the session that it comes with: `session`, where it
+    /// had to be planned again.
+    pub async fn bound(&self, session: Arc<Session>) -> Result<(Arc<Session>, Planned)> {
         let first = self.planned.lock().take();
-        let planned = match first {
-            Some(planned) => planned,
-            None => plan(session, self.statement.clone()).await?,
+        let (session, planned) = match first {
+            Some(first) => first,
+            None => {
+                let planned = plan(&session, self.statement.clone()).await?;
+                (session, planned)
+            }
         };
         let values = self.values.lock().clone();
-        planned.bind(&self.parameters, values.as_ref())
+        Ok((session, planned.bind(&self.parameters, values.as_ref())?))
     }
 }
 

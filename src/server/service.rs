@@ -76,8 +76,9 @@ impl Service {
     }
 
     /// The session for one statement of the user's, with memory of its own.
-    pub fn session_of(&self, user: &User) -> Arc<Session> {
-        Arc::new(self.session.with_memory(self.shares.of(user)))
+    pub fn session_of(&self, user: &User) -> Result<Arc<Session>, Status> {
+        let session = self.session.with_memory(self.shares.of(user));
+        session.map(Arc::new).map_err(|error| status(&error))
     }
 
     /// Keeps a result, and tells the client where to fetch it.
@@ -98,7 +99,7 @@ impl Service {
         user: &User,
         command: CommandGetTables,
     ) -> Result<RecordBatch, Status> {
-        let session = self.session_of(user);
+        let session = self.session_of(user)?;
         self.workers
             .run(async move {
                 let tables = catalog::tables(&session, command).await;
@@ -141,15 +142,16 @@ impl Service {
         }
     }
 
-    /// A prepared statement with its values, planned again if it ran before.
+    /// A prepared statement with its values, and the session to run it in. It is planned again, in `session`, if it
+    /// ran before.
     pub async fn bound(
         &self,
         session: Arc<Session>,
         prepared: Arc<Prepared>,
-    ) -> Result<Planned, Status> {
+    ) -> Result<(Arc<Session>, Planned), Status> {
         self.workers
             .run(async move {
-                let bound = prepared.bound(&session).await;
+                let bound = prepared.bound(session).await;
                 bound.map_err(|error| status(&error))
             })
             .await
@@ -193,7 +195,7 @@ impl Service {
             Some(columns) if !prepared.is_bound() => return Ok(columns.clone()),
             Some(_) => {}
         }
-        let planned = self.bound(Arc::clone(&session), prepared).await?;
+        let (session, planned) = self.bound(session, prepared).await?;
         let rows = self.ready(user, session, planned).await?;
         Ok(rows.schema().as_ref().clone())
     }
@@ -210,7 +212,7 @@ impl Service {
             .run(async move {
                 let statement = one_statement(&session, &sql);
                 let statement = statement.map_err(|error| status(&error))?;
-                Prepared::new(&session, user, statement).await
+                Prepared::new(session, user, statement).await
             })
             .await
     }

@@ -5,9 +5,10 @@
 //! statement names before DataFusion plans it, and [`computed`] the tables of its calls of
 //! [`design_matrix`], [`encoding_scores`], [`judging`] and [`word_timing_report`]. [`copy`] chooses how Parquet is
 //! written, [`copy_to`] where, [`one_run`] refuses plans that mix runs, [`one_space`] those that mix
-//! models, and [`window_batches`] spares windows copies. `using` and `table_functions`
-//! mend what DataFusion makes of `JOIN … USING` and of several calls of one function.
+//! models, and [`window_batches`] spares windows copies. `chains` refuses texts that would overflow a thread's stack;
+//! `using` and `table_functions` mend what DataFusion makes of `JOIN … USING` and of several calls of one function.
 
+mod chains;
 pub mod computed;
 pub mod copy;
 pub mod copy_to;

@@ -12,6 +12,8 @@ use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::ParserError;
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
+use super::chains;
+
 /// One statement of a text.
 #[derive(Debug, Clone)]
 pub struct Statement {
@@ -108,7 +110,9 @@ pub struct ExplainAlign {
 
 /// Splits a text into statements. An error of syntax says the line and column in `sql`.
 pub fn parse(sql: &str) -> Result<Vec<Statement>> {
-    let mut parser = Parser::new(sql)?;
+    let tokens = tokens(sql)?;
+    chains::check(&tokens)?;
+    let mut parser = Parser::new(sql, tokens)?;
     let mut statements = Vec::new();
     while let Some(statement) = parser.next()? {
         statements.push(statement);
@@ -122,7 +126,7 @@ pub fn is_incomplete(sql: &str) -> bool {
     if trimmed.is_empty() {
         return false;
     }
-    match Parser::new(sql) {
+    match tokens(sql).and_then(|tokens| Parser::new(sql, tokens)) {
         // An open quote or comment.
         Err(_) => true,
         Ok(mut parser) => {
@@ -144,9 +148,7 @@ pub(super) struct Parser<'a> {
 }
 
 impl<'a> Parser<'a> {
-    fn new(sql: &'a str) -> Result<Self> {
-        let tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize_with_location();
-        let tokens = distance_operators(tokens.map_err(ParserError::from)?);
+    fn new(sql: &'a str, tokens: Vec<TokenWithSpan>) -> Result<Self> {
         let inner = DFParserBuilder::new(tokens)
             .with_dialect(&GenericDialect {})
             .build()?;
@@ -388,6 +390,11 @@ impl<'a> Parser<'a> {
                 .nth(column)
                 .map_or(line.len(), |(i, _)| i)
     }
+}
+
+fn tokens(sql: &str) -> Result<Vec<TokenWithSpan>> {
+    let tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize_with_location();
+    Ok(distance_operators(tokens.map_err(ParserError::from)?))
 }
 
 /// The operators of pgvector that the dialect takes for several, each as one. Written without spaces, which

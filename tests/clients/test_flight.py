@@ -74,8 +74,8 @@ def test_errors_say_what_the_shell_says(cursor):
         cursor.execute("SELECT * FROM nowhere")
     with pytest.raises(adbc_driver_manager.ProgrammingError, match="syntax error"):
         cursor.execute("SELEC 1")
-    with pytest.raises(adbc_driver_manager.NotSupportedError, match="settings"):
-        cursor.execute("SET datafusion.execution.batch_size = 1")
+    with pytest.raises(adbc_driver_manager.NotSupportedError, match="cannot be set through the server"):
+        cursor.execute("SET voxql.ef_search = 400")
     cursor.execute("SELECT 1")
     assert cursor.fetchone() == (1,)
 

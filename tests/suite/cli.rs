@@ -354,18 +354,22 @@ fn wrong_arguments_say_what_is_right() {
 }
 
 #[test]
-fn limits_are_taken() {
-    voxql()
-        .args([
-            "--memory-limit",
-            "512MiB",
-            "--threads",
-            "1",
-            "-c",
-            "SELECT 1",
-        ])
-        .assert()
-        .success();
+fn a_query_that_needs_more_memory_says_what_to_raise() {
+    let side = "SELECT value AS n, repeat('x', 300) || CAST(value AS VARCHAR) AS x FROM generate_series(1, 100000)";
+    let join = format!(
+        "SELECT count(*) FROM ({side}) a JOIN ({side}) b ON a.n = b.n WHERE a.x <> upper(b.x)"
+    );
+    let with = |limit: &str| {
+        let mut command = voxql();
+        command.args(["--memory-limit", limit, "--threads", "1", "-c", &join]);
+        command.assert()
+    };
+    with("512MiB").success();
+    with("16MiB").code(1).stderr(
+        contains("out of memory: ")
+            .and(contains("may hold 16.0 MB"))
+            .and(contains("a higher --memory-limit")),
+    );
 }
 
 #[test]

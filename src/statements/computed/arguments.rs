@@ -2,7 +2,9 @@
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use datafusion::common::utils::memory::RecordBatchMemoryCounter;
 use datafusion::common::{DataFusionError, Result, ScalarValue, plan_err};
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, SessionState};
 use datafusion::sql::sqlparser::ast::{Expr, FunctionArg, FunctionArgExpr, Ident, Query, Value};
 use futures::TryStreamExt;
@@ -25,6 +27,7 @@ pub struct Given {
 pub struct Rows {
     pub schema: SchemaRef,
     pub batches: Vec<RecordBatch>,
+    _memory: MemoryReservation,
 }
 
 impl Given {
@@ -36,7 +39,12 @@ impl Given {
         let mut given = Self::without_rows(state, call).await?;
         for (at, name) in call.function.queries.iter().enumerate() {
             given.rows[at] = match stream(state, call, name).await? {
-                Some(stream) => Some(collect(stream, call.function, name).await?),
+                Some(stream) => {
+                    let memory = MemoryConsumer::new(call.function.name());
+                    let memory = memory.register(&state.runtime_env().memory_pool);
+                    let rows = collect(stream, memory).await;
+                    Some(rows.map_err(|error| in_query(error, call.function, name))?)
+                }
                 None => None,
             };
         }
@@ -167,16 +175,19 @@ pub fn in_query(error: DataFusionError, function: &Function, name: &str) -> Data
     error.context(format!("in the {name} of {}", function.name()))
 }
 
-async fn collect(
-    stream: SendableRecordBatchStream,
-    function: &Function,
-    name: &str,
-) -> Result<Rows> {
-    let schema = stream.schema();
-    match stream.try_collect().await {
-        Ok(batches) => Ok(Rows { schema, batches }),
-        Err(error) => Err(in_query(error, function, name)),
+async fn collect(mut stream: SendableRecordBatchStream, memory: MemoryReservation) -> Result<Rows> {
+    let mut batches = Vec::new();
+    // Batches may be slices of one.
+    let mut bytes = RecordBatchMemoryCounter::new();
+    while let Some(batch) = stream.try_next().await? {
+        memory.try_grow(bytes.count_batch(&batch))?;
+        batches.push(batch);
     }
+    Ok(Rows {
+        schema: stream.schema(),
+        batches,
+        _memory: memory,
+    })
 }
 
 /// The values of all other parameters, in order; NULL where one is not given.

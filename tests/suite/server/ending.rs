@@ -10,7 +10,9 @@ use prost::Message;
 use tonic::Code;
 use voxql::server::Options;
 
-use super::{ENDLESS, OPTIONS, ask, connect, refusal, refused, serve, start, ticket, until_idle};
+use super::{
+    ENDLESS, ask, connect, on_a_free_port, refusal, refused, serve, start, ticket, until_idle,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_query_is_cancelled_by_its_ticket() {
@@ -48,7 +50,7 @@ async fn a_query_is_cancelled_by_its_ticket() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn queries_are_shown_and_cancelled_by_their_number() {
-    let (_, address) = serve(&OPTIONS).await;
+    let (_, address) = serve(&on_a_free_port()).await;
     let mut client = connect(address).await;
     let info = client.execute(ENDLESS.to_string(), None).await.unwrap();
     let mut stream = client.do_get(ticket(&info)).await.unwrap();
@@ -97,7 +99,7 @@ async fn queries_are_shown_and_cancelled_by_their_number() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_goes_away_ends_its_query() {
-    let (session, address) = serve(&OPTIONS).await;
+    let (session, address) = serve(&on_a_free_port()).await;
     let mut client = connect(address).await;
     let info = client.execute(ENDLESS.to_string(), None).await.unwrap();
     let mut stream = client.do_get(ticket(&info)).await.unwrap();
@@ -111,7 +113,7 @@ async fn a_client_that_goes_away_ends_its_query() {
 async fn a_query_that_takes_too_long_is_stopped() {
     let options = Options {
         query_timeout: Some(Duration::from_millis(500)),
-        ..OPTIONS
+        ..on_a_free_port()
     };
     let (session, address) = serve(&options).await;
     let mut client = connect(address).await;

@@ -6,8 +6,8 @@ use futures::StreamExt;
 use voxql::server::Options;
 
 use super::{
-    ENDLESS, OPTIONS, append, ask, connect, create, heavy_and_light, ingest, number, rows, serve,
-    ticket, until_idle,
+    ENDLESS, append, ask, connect, create, heavy_and_light, ingest, number, on_a_free_port, rows,
+    serve, ticket, until_idle,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -16,7 +16,7 @@ async fn one_user_s_heavy_queries_do_not_starve_another() {
     let options = Options {
         users: Some(heavy_and_light(folder.path())),
         max_queries: 4,
-        ..OPTIONS
+        ..on_a_free_port()
     };
     let (session, address) = serve(&options).await;
     let mut first = connect(address).await;
@@ -49,7 +49,7 @@ async fn one_user_s_heavy_queries_do_not_starve_another() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_clients_at_once() {
-    let (session, address) = serve(&OPTIONS).await;
+    let (session, address) = serve(&on_a_free_port()).await;
     let mut first = connect(address).await;
     ingest(&mut first, create("shared"), vec![rows(0..1000)])
         .await

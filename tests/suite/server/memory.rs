@@ -9,7 +9,7 @@ use voxql::server::Options;
 use voxql::session::{Session, Settings};
 
 use super::{
-    Client, OPTIONS, ask, connect, heavy_and_light, number, refusal, refused, serve_session,
+    Client, ask, connect, heavy_and_light, number, on_a_free_port, refusal, refused, serve_session,
     ticket, until_idle,
 };
 
@@ -18,7 +18,7 @@ const SORT: &str = "SELECT CAST(max(place) AS BIGINT) FROM (SELECT row_number() 
     (SELECT value AS n, repeat(CAST(value * 7919 % 1000003 AS VARCHAR), 55) AS x FROM generate_series(1, 600000)))";
 
 /// Holds 190 MB of one side, which a hash join does not spill.
-const JOIN: &str = "SELECT count(*) FROM \
+pub const JOIN: &str = "SELECT count(*) FROM \
     (SELECT value AS n, repeat('x', 300) || CAST(value AS VARCHAR) AS x FROM generate_series(1, 600000)) a \
     JOIN (SELECT value AS n, repeat('y', 300) || CAST(value AS VARCHAR) AS y FROM generate_series(1, 600000)) b \
     ON a.n = b.n WHERE a.x <> b.y";
@@ -38,7 +38,7 @@ async fn a_query_has_its_limit_and_spills_at_it() {
     let session = session(1 << 30).await;
     let options = Options {
         query_memory: Some(120 << 20),
-        ..OPTIONS
+        ..on_a_free_port()
     };
     let address = serve_session(Arc::clone(&session), &options).await;
     let mut client = connect(address).await;
@@ -54,7 +54,7 @@ async fn a_query_has_its_limit_and_spills_at_it() {
     // The same two with more.
     let options = Options {
         query_memory: Some(700 << 20),
-        ..OPTIONS
+        ..on_a_free_port()
     };
     let address = serve_session(Arc::clone(&session), &options).await;
     let mut client = connect(address).await;
@@ -81,7 +81,7 @@ async fn statements_that_write_have_the_limit() {
     let session = session(1 << 30).await;
     let options = Options {
         query_memory: Some(120 << 20),
-        ..OPTIONS
+        ..on_a_free_port()
     };
     let mut client = connect(serve_session(Arc::clone(&session), &options).await).await;
     let (code, text) = refusal(&mut client, &format!("CREATE TABLE t AS {JOIN}")).await;
@@ -98,7 +98,7 @@ async fn one_user_s_heavy_queries_do_not_make_another_s_fail() {
     let options = Options {
         users: Some(heavy_and_light(folder.path())),
         query_memory: Some(120 << 20),
-        ..OPTIONS
+        ..on_a_free_port()
     };
     let session = session(600 << 20).await;
     let address = serve_session(Arc::clone(&session), &options).await;

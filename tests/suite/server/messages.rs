@@ -10,13 +10,15 @@ use prost::Message;
 use tonic::Code;
 use voxql::server::Options;
 
-use super::{OPTIONS, ask, connect, create, ingest, number, refusal, rows, serve, start, ticket};
+use super::{
+    ask, connect, create, ingest, number, on_a_free_port, refusal, rows, serve, start, ticket,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn wide_rows_come_in_messages_that_fit() {
     let options = Options {
         message_limit: 4 << 20,
-        ..OPTIONS
+        ..on_a_free_port()
     };
     let (_, address) = serve(&options).await;
     let mut client = connect(address).await;

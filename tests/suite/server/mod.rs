@@ -12,9 +12,10 @@ mod remote;
 mod statements;
 mod stopping;
 mod users;
+mod views;
 
 use std::future::pending;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -36,17 +37,13 @@ use voxql::session::{Session, Settings};
 
 type Client = FlightSqlServiceClient<Channel>;
 
-const OPTIONS: Options = Options {
-    listen: SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0),
-    query_timeout: None,
-    max_queries: 16,
-    query_memory: None,
-    message_limit: 16 << 20,
-    users: None,
-    tls: None,
-    metrics: None,
-    allow_insecure_remote: false,
-};
+/// The options of a server for this machine.
+fn on_a_free_port() -> Options {
+    Options {
+        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        ..Options::default()
+    }
+}
 
 /// A server of this process, with a database of its own.
 async fn serve(options: &Options) -> (Arc<Session>, SocketAddr) {
@@ -69,7 +66,7 @@ async fn connect(address: SocketAddr) -> Client {
 }
 
 async fn start() -> Client {
-    connect(serve(&OPTIONS).await.1).await
+    connect(serve(&on_a_free_port()).await.1).await
 }
 
 fn ticket(info: &FlightInfo) -> Ticket {

@@ -8,7 +8,7 @@ use voxql::server::users::Role;
 use voxql::server::{Options, Server};
 use voxql::session::{Session, Settings};
 
-use super::{OPTIONS, ask, connect, number, users_file};
+use super::{ask, connect, number, on_a_free_port, users_file};
 
 /// A page over HTTP/1.1, headers and all.
 async fn page(address: SocketAddr, path: &str) -> String {
@@ -27,8 +27,8 @@ async fn figures_for_prometheus() {
     let users = [("ana", Role::ReadOnly, "correct horse")];
     let options = Options {
         users: Some(users_file(folder.path(), &users)),
-        metrics: Some(OPTIONS.listen),
-        ..OPTIONS
+        metrics: Some(on_a_free_port().listen),
+        ..on_a_free_port()
     };
     let session = Arc::new(Session::open(Settings::default()).await.unwrap());
     let threads = tokio::runtime::Handle::current();

@@ -8,7 +8,7 @@ use voxql::access::Access;
 use voxql::readers;
 use voxql::session::{Session, Settings};
 
-use super::{Client, OPTIONS, ask, connect, fetch, number, refusal, refused, serve_session};
+use super::{Client, ask, connect, fetch, number, on_a_free_port, refusal, refused, serve_session};
 
 /// A folder `data` that the server may read and write, a folder `elsewhere`, and a database.
 struct Place {
@@ -76,7 +76,7 @@ async fn place() -> Place {
         ..Settings::default()
     };
     let session = Arc::new(Session::open(settings).await.unwrap());
-    let client = connect(serve_session(session, &OPTIONS).await).await;
+    let client = connect(serve_session(session, &on_a_free_port()).await).await;
     Place { folder, client }
 }
 
@@ -411,7 +411,7 @@ async fn the_database_s_own_files_are_not_named() {
             ..Settings::default()
         };
         let session = Arc::new(Session::open(settings).await.unwrap());
-        let mut client = connect(serve_session(session, &OPTIONS).await).await;
+        let mut client = connect(serve_session(session, &on_a_free_port()).await).await;
         ask(&mut client, "CREATE OR REPLACE TABLE t AS SELECT 1 AS n")
             .await
             .unwrap();
@@ -463,7 +463,7 @@ async fn views_and_external_tables_are_looked_at_when_they_are_used() {
         ..Settings::default()
     };
     let session = Arc::new(Session::open(settings).await.unwrap());
-    let mut client = connect(serve_session(session, &OPTIONS).await).await;
+    let mut client = connect(serve_session(session, &on_a_free_port()).await).await;
     for name in ["one", "two", "three", "four"] {
         let (_, text) = refusal(&mut client, &format!("SELECT * FROM {name}")).await;
         assert!(text.contains("no files by their path"), "{name}: {text}");
@@ -483,7 +483,7 @@ async fn models_are_called_by_name() {
         ..Settings::default()
     };
     let session = Arc::new(Session::open(settings).await.unwrap());
-    let mut client = connect(serve_session(session, &OPTIONS).await).await;
+    let mut client = connect(serve_session(session, &on_a_free_port()).await).await;
     let everything = Session::open(Settings::default()).await.unwrap();
     let calls = |model: &str, pictures: &str| {
         [

@@ -12,7 +12,7 @@ use voxql::server::users::Role;
 use voxql::server::{Options, Server, Tls};
 use voxql::session::{Session, Settings};
 
-use super::{OPTIONS, ask, number, serve, users_file};
+use super::{ask, number, on_a_free_port, serve, users_file};
 
 async fn bound(access: &Access, options: &Options) -> Result<Server, String> {
     let settings = Settings {
@@ -42,7 +42,7 @@ async fn other_machines_are_not_served_by_accident() {
                 listen: listen.parse().unwrap(),
                 users: users.cloned(),
                 tls: tls.cloned(),
-                ..OPTIONS
+                ..on_a_free_port()
             };
             let error = bound(access, &options).await.err().unwrap();
             assert!(
@@ -53,7 +53,7 @@ async fn other_machines_are_not_served_by_accident() {
     }
     let everywhere = Options {
         listen: "0.0.0.0:0".parse().unwrap(),
-        ..OPTIONS
+        ..on_a_free_port()
     };
     let secure = Options {
         users: Some(users),
@@ -70,7 +70,7 @@ async fn other_machines_are_not_served_by_accident() {
     std::fs::write(&empty, "# nobody\n").unwrap();
     let nobody = Options {
         users: Some(empty),
-        ..OPTIONS
+        ..on_a_free_port()
     };
     let error = bound(&all, &nobody).await.err().unwrap();
     assert!(error.contains("no users"), "{error}");
@@ -108,7 +108,7 @@ async fn what_is_said_over_tls() {
     let root = std::fs::read(&tls.certificate).unwrap();
     let options = Options {
         tls: Some(tls.clone()),
-        ..OPTIONS
+        ..on_a_free_port()
     };
     let (_, address) = serve(&options).await;
     let endpoint = Endpoint::from_shared(format!("https://localhost:{}", address.port())).unwrap();
@@ -140,7 +140,7 @@ async fn what_is_said_over_tls() {
             key: tls.certificate.clone(),
             ..tls
         }),
-        ..OPTIONS
+        ..on_a_free_port()
     };
     let session = Arc::new(Session::open(Settings::default()).await.unwrap());
     let threads = tokio::runtime::Handle::current();

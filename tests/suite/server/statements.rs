@@ -63,9 +63,14 @@ async fn what_is_refused_says_why() {
         ("", Code::InvalidArgument, "no statement"),
         ("SELECT $1 + 1", Code::InvalidArgument, "parameter $1"),
         (
-            "SET datafusion.execution.batch_size = 1",
+            "SET voxql.ef_search = 400",
             Code::Unimplemented,
-            "settings",
+            "voxql.ef_search cannot be set",
+        ),
+        (
+            "SELECT $1000000000",
+            Code::InvalidArgument,
+            "$65535 is the last",
         ),
         ("START TRANSACTION", Code::Unimplemented, "transactions"),
         ("BEGIN", Code::Unimplemented, "BEGIN"),

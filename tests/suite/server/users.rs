@@ -7,8 +7,8 @@ use voxql::server::Options;
 use voxql::server::users::Role;
 
 use super::{
-    OPTIONS, append, ask, connect, create, fetch, ingest, number, refusal, refused, rows, serve,
-    ticket, users_file,
+    append, ask, connect, create, fetch, ingest, number, on_a_free_port, refusal, refused, rows,
+    serve, ticket, users_file,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -20,7 +20,7 @@ async fn users_log_in_and_may_what_their_role_says() {
     ];
     let options = Options {
         users: Some(users_file(folder.path(), &users)),
-        ..OPTIONS
+        ..on_a_free_port()
     };
     let (_, address) = serve(&options).await;
     let mut nobody = connect(address).await;
@@ -49,6 +49,7 @@ async fn users_log_in_and_may_what_their_role_says() {
     ben.handshake("ben", "battery staple").await.unwrap();
     assert_eq!(number(&mut ben, "SELECT n FROM t").await, 1);
     assert!(ask(&mut ben, "SHOW MODELS").await.unwrap().num_rows() > 0);
+    assert_eq!(ask(&mut ben, "SHOW INDEXES").await.unwrap().num_rows(), 0);
     let target = folder.path().join("out.parquet");
     let copy = format!("COPY t TO '{}' STORED AS PARQUET", target.display());
     for sql in [
