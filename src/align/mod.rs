@@ -12,6 +12,7 @@ mod answer;
 mod arithmetic;
 mod calls;
 mod constants;
+pub mod documentation;
 mod flow;
 mod responses;
 mod row;

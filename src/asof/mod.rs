@@ -19,6 +19,7 @@
 
 pub mod clock;
 pub mod condition;
+pub mod documentation;
 pub mod exec;
 pub mod filters;
 pub mod gather;

@@ -12,6 +12,7 @@ mod repl;
 mod serve;
 mod shell;
 pub(crate) mod table;
+mod units;
 mod user;
 
 use std::io::{IsTerminal, Read, Write};
@@ -26,6 +27,7 @@ use crate::session::Settings;
 use print::Format;
 use shell::{Shell, Stop, Style, terminal_width};
 use table::Layout;
+use units::bytes;
 
 /// Rows of a result that the interactive shell shows.
 const INTERACTIVE_ROWS: usize = 40;
@@ -209,44 +211,6 @@ fn version() -> Result<(), Stop> {
     Ok(())
 }
 
-/// Reads a size: a number and a unit. KB, MB, GB, TB are powers of 1000; KiB,
-/// MiB, GiB, TiB of 1024.
-fn bytes(text: &str) -> Result<usize, String> {
-    let text = text.trim();
-    let digits = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let number: f64 = number
-        .parse()
-        .map_err(|_| "a size is a number and a unit, such as 8GB".to_owned())?;
-    let factor: f64 = match unit.trim().to_ascii_lowercase().as_str() {
-        "b" => 1.0,
-        "kb" | "k" => 1e3,
-        "mb" | "m" => 1e6,
-        "gb" | "g" => 1e9,
-        "tb" | "t" => 1e12,
-        "kib" => 1024.0,
-        "mib" => 1024f64.powi(2),
-        "gib" => 1024f64.powi(3),
-        "tib" => 1024f64.powi(4),
-        "" => return Err(format!("the unit is missing, as in {text}MB or {text}GB")),
-        other => {
-            return Err(format!(
-                "'{other}' is no unit; there are B, KB, MB, GB, TB and KiB, MiB, GiB, TiB"
-            ));
-        }
-    };
-    let size = number * factor;
-    if size < 1.0 || size >= usize::MAX as f64 {
-        return Err(
-            "a memory limit is at least one byte, and less than this machine can address"
-                .to_owned(),
-        );
-    }
-    Ok(size as usize)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -254,16 +218,6 @@ mod tests {
     #[test]
     fn arguments_are_consistent() {
         Args::command().debug_assert();
-    }
-
-    #[test]
-    fn sizes() {
-        assert_eq!(bytes("8GB"), Ok(8_000_000_000));
-        assert_eq!(bytes("1.5 GiB"), Ok(1_610_612_736));
-        assert_eq!(bytes("512mb"), Ok(512_000_000));
-        for wrong in ["", "8", "GB", "-1GB", "8XB", "0GB", "1e9999TB", "1.2.3MB"] {
-            assert!(bytes(wrong).is_err(), "{wrong}");
-        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `voxql models`: the embedding models of this machine, and new ones from Hugging Face.
+//! `voxql models`: the models of this machine, and new ones from Hugging Face.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -13,8 +13,9 @@ use super::logger;
 use super::shell::{Stop, terminal_width};
 use super::table::{Layout, Table};
 use crate::database::PRETRAINED;
-use crate::models::embedding::{self, Listed, pull};
-use crate::models::{backend, vocoder};
+use crate::models::backend;
+use crate::models::embedding::pull;
+use crate::models::listing::{Listed, listed};
 
 #[derive(Debug, Subcommand)]
 pub enum Models {
@@ -38,7 +39,7 @@ pub enum Models {
         #[arg(long, value_name = "DIR")]
         db: Option<PathBuf>,
     },
-    /// The embedding models that SQL finds by name
+    /// The models that SQL finds by name: embeddings of text and of images, vocoders
     List {
         /// With those of this database
         #[arg(long, value_name = "DIR")]
@@ -82,19 +83,24 @@ fn shelf(db: &Path) -> Result<PathBuf> {
 
 fn list(shelf: Option<&Path>) -> Result<(), Stop> {
     let backend = backend::in_use()?.to_string();
-    let mut found = embedding::listed(shelf);
-    found.retain(|model| !model.folder.as_deref().is_some_and(vocoder::is_vocoder));
+    let found = listed(shelf);
     let runs = |model: &Listed| match model.folder {
         None => "built in".to_string(),
         Some(_) => backend.clone(),
     };
     let dimension = |model: &Listed| model.dimension.map(|n| n as i64);
     let place = |model: &Listed| Some(model.folder.as_ref()?.display().to_string());
-    let columns: [(&str, ArrayRef); 5] = [
+    let columns: [(&str, ArrayRef); 6] = [
         (
             "name",
             Arc::new(StringArray::from_iter_values(
                 found.iter().map(|model| &model.name),
+            )),
+        ),
+        (
+            "kind",
+            Arc::new(StringArray::from_iter_values(
+                found.iter().map(|model| model.kind),
             )),
         ),
         (

@@ -11,8 +11,9 @@ use indicatif::MultiProgress;
 use tokio::runtime::Builder;
 use tracing_subscriber::EnvFilter;
 
+use super::logger;
 use super::shell::{Stop, no_threads, workers};
-use super::{bytes, logger};
+use super::units::{bytes, duration};
 use crate::access::Access;
 use crate::server::{Options, Server, Tls};
 use crate::session::{Session, Settings};
@@ -175,30 +176,6 @@ async fn asked_to_stop() {
     let _ = tokio::signal::ctrl_c().await;
 }
 
-/// Reads a time: a number and a unit.
-fn duration(text: &str) -> Result<Duration, String> {
-    let text = text.trim();
-    let digits = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let number: f64 = number
-        .parse()
-        .map_err(|_| "a time is a number and a unit, such as 90s".to_owned())?;
-    let seconds = match unit.trim() {
-        "ms" => number / 1e3,
-        "s" => number,
-        "min" => number * 60.0,
-        "h" => number * 3600.0,
-        "" => return Err(format!("the unit is missing, as in {text}s or {text}min")),
-        other => return Err(format!("'{other}' is no unit; there are ms, s, min and h")),
-    };
-    match Duration::try_from_secs_f64(seconds) {
-        Ok(duration) if !duration.is_zero() => Ok(duration),
-        _ => Err("a time is longer than nothing".to_owned()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use clap::Parser;
@@ -213,16 +190,5 @@ mod tests {
             panic!("{args:?}");
         };
         assert_eq!(serve.options(), Options::default());
-    }
-
-    #[test]
-    fn times() {
-        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
-        assert_eq!(duration("1.5 min"), Ok(Duration::from_secs(90)));
-        assert_eq!(duration("2h"), Ok(Duration::from_secs(7200)));
-        assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
-        for wrong in ["", "8", "s", "-1s", "0s", "3 days", "1.2.3s", "1e99s"] {
-            assert!(duration(wrong).is_err(), "{wrong}");
-        }
     }
 }

@@ -2,10 +2,14 @@
 //! functions that use them.
 
 pub mod backend;
+pub mod documentation;
 pub mod embedding;
 pub mod fitted_times;
+mod graphs;
 pub mod image_embedding;
 mod kept;
+pub mod listing;
+mod locate;
 mod options;
 pub mod ridge;
 pub mod rows;
@@ -29,7 +33,7 @@ use crate::database::ObjectKind;
 use crate::session::{Answer, Session};
 use crate::statements::parse::{CreateModel, ImportModel, Source};
 use crate::writers::format::blocking;
-use embedding::locate::Shelf;
+use locate::Shelf;
 use options::Given;
 use rows::Rows;
 use store::Description;

@@ -9,9 +9,9 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
 
 use super::embedding::{self, Embedder};
+use super::locate;
 use super::srm::{Kind, Options};
 use super::store::{Description, Models};
-use super::vocoder;
 use super::{backend, ridge};
 
 struct Row {
@@ -36,18 +36,24 @@ pub fn show(models: &Models, context: &SessionContext) -> Result<LogicalPlan> {
         rows.push(fitted(models.describe(&name)?)?);
     }
     let shelf = models.shelf();
-    rows.push(embedder("hashing", &shelf, "built in".to_string(), None));
+    rows.push(Row {
+        backend: "built in".to_string(),
+        ..embedder("hashing", &shelf)
+    });
     let network = match backend::in_use() {
         Ok(backend) => backend.to_string(),
         Err(error) => error.to_string(),
     };
-    for place in embedding::available(Some(&shelf)) {
-        let path = place.path.display().to_string();
-        let mut row = embedder(&place.name, &shelf, network.clone(), Some(path));
-        if vocoder::is_vocoder(&place.path) {
-            row.kind = "vocoder".to_string();
-        }
-        rows.push(row);
+    for place in locate::available(Some(&shelf)) {
+        let row = match locate::kind_of(&place.path).map(|kind| kind.name) {
+            Some(kind) if kind == embedding::KIND.name => embedder(&place.name, &shelf),
+            kind => pretrained(&place.name, kind.unwrap_or("unknown")),
+        };
+        rows.push(Row {
+            backend: network.clone(),
+            source: Some(place.path.display().to_string()),
+            ..row
+        });
     }
     let text = |value: fn(&Row) -> Option<&str>| {
         Arc::new(StringArray::from_iter(rows.iter().map(value))) as ArrayRef
@@ -89,17 +95,25 @@ fn fitted(model: Description) -> Result<Row> {
 }
 
 /// A folder that cannot be read is listed too, without its numbers.
-fn embedder(name: &str, shelf: &Path, backend: String, source: Option<String>) -> Row {
+fn embedder(name: &str, shelf: &Path) -> Row {
     let found = Embedder::find(name, None, Some(shelf)).ok();
     Row {
-        name: name.to_string(),
-        kind: "embedding".to_string(),
-        backend,
         features: found.as_ref().map(|model| model.dimension() as i64),
+        content_hash: found.map(|model| model.content_hash().to_string()),
+        ..pretrained(name, embedding::KIND.name)
+    }
+}
+
+fn pretrained(name: &str, kind: &str) -> Row {
+    Row {
+        name: name.to_string(),
+        kind: kind.to_string(),
+        backend: String::new(),
+        features: None,
         subjects: None,
         trs: None,
         options: None,
-        source,
-        content_hash: found.map(|model| model.content_hash().to_string()),
+        source: None,
+        content_hash: None,
     }
 }

@@ -8,7 +8,7 @@
 //! ```
 
 use std::any::Any;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -59,6 +59,17 @@ pub struct Description {
 }
 
 impl Description {
+    /// Whether it knows its subjects by name: an encoding model may have been fitted without.
+    pub fn has_subjects(&self) -> bool {
+        self.subjects.iter().any(|name| !name.is_empty())
+    }
+
+    /// The number of voxels, where all subjects have the same.
+    pub fn same_voxels(&self) -> Option<usize> {
+        let (first, rest) = self.voxels.split_first()?;
+        rest.iter().all(|n| n == first).then_some(*first)
+    }
+
     /// The kind's options.
     pub fn options<T: DeserializeOwned>(&self) -> Result<T> {
         serde_json::from_value(self.options.clone()).map_err(|error| {
@@ -79,6 +90,8 @@ type Loaded = HashMap<String, Arc<dyn Any + Send + Sync>>;
 pub struct Models {
     database: Arc<Database>,
     loaded: Mutex<Loaded>,
+    /// Directories and hashes of models whose files were looked at.
+    seen_whole: Mutex<HashSet<(PathBuf, String)>>,
 }
 
 impl Models {
@@ -86,6 +99,7 @@ impl Models {
         Self {
             database,
             loaded: Mutex::default(),
+            seen_whole: Mutex::default(),
         }
     }
 
@@ -130,9 +144,18 @@ impl Models {
         Ok(model)
     }
 
-    /// The model's directory, once its files are known to be those that were written.
+    /// The model's directory, once its files are known to be those that were written. They are read for
+    /// it once in the life of the process.
     pub fn whole(&self, description: &Description) -> Result<PathBuf> {
         let directory = self.directory(&description.name);
+        let key = (directory.clone(), description.content_hash.clone());
+        let seen = || {
+            let seen = self.seen_whole.lock();
+            seen.unwrap_or_else(PoisonError::into_inner)
+        };
+        if seen().contains(&key) {
+            return Ok(directory);
+        }
         let hash = content_hash(&directory)?;
         if hash != description.content_hash {
             return exec_err!(
@@ -141,6 +164,7 @@ impl Models {
                 description.content_hash
             );
         }
+        seen().insert(key);
         Ok(directory)
     }
 

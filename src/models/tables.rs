@@ -9,9 +9,8 @@ use datafusion::common::{Result, ScalarValue, plan_err};
 use datafusion::datasource::MemTable;
 use datafusion::logical_expr::Expr;
 
-use super::ridge;
-use super::srm::ModelWeights;
 use super::store::{Description, Models};
+use super::{ridge, srm};
 
 /// What a function makes of a model.
 type Make = fn(&Models, &Description) -> Result<Arc<dyn TableProvider>>;
@@ -32,7 +31,7 @@ pub fn all(models: &Arc<Models>) -> Vec<(&'static str, Arc<ModelTable>)> {
     };
     vec![
         function("model_history", history),
-        function("model_weights", ModelWeights::table),
+        function("model_weights", weights),
         function("model_scores", ridge::model_scores),
     ]
 }
@@ -50,6 +49,14 @@ impl TableFunctionImpl for ModelTable {
             }
             other => plan_err!("{} takes the name of a model, not {other}", self.name),
         }
+    }
+}
+
+/// The maps of a shared response model, or the coefficients of an encoding model.
+fn weights(models: &Models, description: &Description) -> Result<Arc<dyn TableProvider>> {
+    match description.kind == ridge::KIND {
+        true => ridge::model_weights(models, description),
+        false => srm::model_weights(models, description),
     }
 }
 

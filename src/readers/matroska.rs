@@ -5,14 +5,18 @@
 //! Functions give `Result<_, String>`; the message says what is wrong and what to do, and
 //! the caller puts the file's name before it.
 
+pub mod samples;
+mod track;
+
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::Path;
 
 use super::audio::choose;
-use super::ebml::{self, damaged, elements, float, id, text, unsigned};
+use super::ebml::{self, damaged, elements, float, id, unsigned};
 use crate::access::scope;
+pub use track::{SOUND, Track, VIDEO};
 
 /// What the headers say.
 #[derive(Debug, Default)]
@@ -26,30 +30,6 @@ pub struct Header {
     tick: f64,
     /// Where the element after Tracks begins.
     after: u64,
-}
-
-/// One stream of the file.
-#[derive(Debug, Clone)]
-pub struct Track {
-    /// The number that blocks name it by.
-    pub id: u64,
-    /// 1 video, 2 audio, 17 subtitles, …
-    pub kind: u64,
-    /// Such as `A_VORBIS`.
-    pub codec: String,
-    pub language: Option<String>,
-    pub name: Option<String>,
-    pub is_default: bool,
-    /// What the encoder put before the sound, in nanoseconds.
-    pub codec_delay: u64,
-    /// Nanoseconds that a frame lasts, where all last the same.
-    pub frame_duration: Option<u64>,
-    pub sample_rate: Option<f64>,
-    pub channels: Option<u64>,
-    /// Of a sample.
-    pub bits: Option<u64>,
-    pub width: Option<u64>,
-    pub height: Option<u64>,
 }
 
 /// More headers than any file has.
@@ -226,70 +206,7 @@ impl Header {
     }
 
     fn sounds(&self) -> impl Iterator<Item = &Track> {
-        self.tracks.iter().filter(|track| track.kind == 2)
-    }
-}
-
-impl Track {
-    fn parse(body: &[u8]) -> Result<Self, String> {
-        let mut track = Self {
-            id: 0,
-            kind: 0,
-            codec: String::new(),
-            // What holds if the element is not there.
-            language: Some("eng".to_owned()),
-            name: None,
-            is_default: true,
-            codec_delay: 0,
-            frame_duration: None,
-            sample_rate: None,
-            channels: None,
-            bits: None,
-            width: None,
-            height: None,
-        };
-        let mut tagged = None;
-        for (id, body) in elements(body)? {
-            match id {
-                id::TRACK_NUMBER => track.id = unsigned(body)?,
-                id::TRACK_TYPE => track.kind = unsigned(body)?,
-                id::CODEC_ID => track.codec = text(body),
-                id::LANGUAGE => track.language = Some(text(body)),
-                id::LANGUAGE_TAG => tagged = Some(text(body)),
-                id::NAME => track.name = Some(text(body)),
-                id::FLAG_DEFAULT => track.is_default = unsigned(body)? != 0,
-                id::CODEC_DELAY => track.codec_delay = unsigned(body)?,
-                id::DEFAULT_DURATION => {
-                    track.frame_duration = Some(unsigned(body)?).filter(|&n| n > 0)
-                }
-                id::AUDIO => {
-                    (track.sample_rate, track.channels) = (Some(8000.0), Some(1));
-                    let mut output = None;
-                    for (id, body) in elements(body)? {
-                        match id {
-                            id::SAMPLING_FREQUENCY => track.sample_rate = Some(float(body)?),
-                            id::OUTPUT_SAMPLING_FREQUENCY => output = Some(float(body)?),
-                            id::BIT_DEPTH => track.bits = Some(unsigned(body)?),
-                            id::CHANNELS => track.channels = Some(unsigned(body)?),
-                            _ => (),
-                        }
-                    }
-                    track.sample_rate = output.or(track.sample_rate);
-                }
-                id::VIDEO => {
-                    for (id, body) in elements(body)? {
-                        match id {
-                            id::PIXEL_WIDTH => track.width = Some(unsigned(body)?),
-                            id::PIXEL_HEIGHT => track.height = Some(unsigned(body)?),
-                            _ => (),
-                        }
-                    }
-                }
-                _ => (),
-            }
-        }
-        track.language = tagged.or(track.language).filter(|l| l != "und");
-        Ok(track)
+        self.tracks.iter().filter(|track| track.kind == SOUND)
     }
 }
 

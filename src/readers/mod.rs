@@ -18,12 +18,9 @@ pub mod bounds;
 pub mod call;
 pub mod cifti;
 pub mod confounds;
+pub mod documentation;
 mod ebml;
 pub mod events;
-#[allow(
-    dead_code,
-    reason = "the readers of sound and of video begin to use it"
-)]
 mod ffmpeg;
 pub mod files;
 pub mod format;
@@ -34,7 +31,6 @@ mod matroska;
 pub mod media_end;
 pub mod media_streams;
 pub mod mel;
-mod mkv;
 pub mod mp4;
 pub mod nifti;
 pub mod scan;
@@ -70,6 +66,7 @@ pub fn formats() -> Vec<Arc<dyn Format>> {
         Arc::new(media_streams::MediaStreams),
         Arc::new(events::Events),
         Arc::new(confounds::Confounds),
+        Arc::new(tsv::Tsv),
         Arc::new(subtitles::Subtitles),
         Arc::new(textgrid::TextGrid),
         Arc::new(video::Video),

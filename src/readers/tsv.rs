@@ -1,6 +1,9 @@
 //! Tab-separated tables as BIDS has them: a line of names, then rows; `n/a` and nothing
 //! are missing values. Read row by row.
 
+mod format;
+mod typed;
+
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
@@ -10,6 +13,9 @@ use datafusion::common::{DataFusionError, Result};
 use super::bids::ENTITIES;
 use super::format::file_error;
 use crate::access::scope;
+
+pub use format::Tsv;
+pub use typed::Typed;
 
 /// Key columns that every table of files has.
 pub const KEYS: [&str; 5] = ["path", "subject", "session", "task", "run"];

@@ -184,6 +184,8 @@ pub fn frame_field(width: u32, height: u32, is_grey: bool) -> Result<Field> {
 #[cfg(test)]
 mod films;
 #[cfg(test)]
+mod films_ahead;
+#[cfg(test)]
 mod foreign;
 #[cfg(test)]
 mod tests;

@@ -14,6 +14,7 @@ pub mod copy;
 pub mod copy_to;
 mod create_index;
 pub mod design_matrix;
+pub mod documentation;
 pub mod encoding_scores;
 pub mod judging;
 pub mod one_run;

@@ -204,6 +204,24 @@ fn few_samples_of_a_response_are_a_warning() {
 }
 
 /// A model that is judged on what it was fitted on is warned about, whoever judges it.
+/// Onsets in milliseconds would be a design of zeros.
+#[test]
+fn events_after_the_run_are_a_warning() {
+    let design = |onset: &str| {
+        let rows = format!(
+            "SELECT run, {onset} AS onset, 1.0 AS duration FROM (VALUES (1), (2)) AS r(run)"
+        );
+        let sql =
+            format!("SELECT max(dummy) > 0 FROM design_matrix(({rows}), tr => 2.0, n_scans => 20)");
+        voxql().args(["-c", &sql]).assert().success()
+    };
+    design("run * 10").stderr(is_empty());
+    design("run * 20000").stderr(
+        contains("design_matrix: run = 1: 1 of 1 events begin after the run").and(contains("40 s")),
+    );
+    design("run * 20").stderr(contains("run = 2: 1 of 1"));
+}
+
 #[test]
 fn judging_a_model_on_its_own_rows_is_a_warning() {
     let dir = tempfile::tempdir().unwrap();

@@ -258,6 +258,66 @@ fn a_model_is_pulled_once_listed_and_used() {
         .stdout(contains("16"));
 }
 
+/// A folder with those empty files.
+fn folder_of(root: &Path, files: &[(&str, &str)]) {
+    std::fs::create_dir_all(root).unwrap();
+    for (name, text) in files {
+        std::fs::write(root.join(name), text).unwrap();
+    }
+}
+
+#[test]
+fn models_of_every_kind_are_listed_without_warnings() {
+    let place = tempfile::tempdir().unwrap();
+    let shelf = place.path().join("shelf");
+    let graph = ("model.onnx", "graph");
+    folder_of(
+        &shelf.join("pictures"),
+        &[graph, ("preprocessor_config.json", "{}")],
+    );
+    folder_of(
+        &shelf.join("voice"),
+        &[graph, ("config.json", r#"{"kind": "vocoder"}"#)],
+    );
+    folder_of(&shelf.join("nobody-knows"), &[graph]);
+    let text = [
+        graph,
+        ("tokenizer.json", "{}"),
+        ("config.json", r#"{"hidden_size": 8}"#),
+    ];
+    folder_of(&shelf.join("plain"), &text);
+    let lists = |arguments: &[&str]| {
+        let mut command = voxql(&place.path().join("home"), "http://127.0.0.1:9");
+        let assert = command.env("VOXQL_MODELS", &shelf).args(arguments).assert();
+        let output = assert.success().get_output().clone();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (text(output.stdout), text(output.stderr))
+    };
+    for arguments in [["models", "list"].as_slice(), &["-c", "SHOW MODELS"]] {
+        let (table, warnings) = lists(arguments);
+        for (name, kind) in [
+            ("hashing", "embedding"),
+            ("plain", "embedding"),
+            ("pictures", "image embedding"),
+            ("voice", "vocoder"),
+            ("nobody-knows", "unknown"),
+        ] {
+            let cells = |row: &str| -> Vec<String> {
+                row.split('│').map(|cell| cell.trim().to_string()).collect()
+            };
+            let row = table.lines().map(cells).find(|cells| cells[0] == name);
+            assert_eq!(row.unwrap()[1], kind, "{name}");
+        }
+        // Of the one that averages its tokens for want of a modules.json.
+        let about: Vec<&str> = warnings.lines().filter(|l| l.contains("has no")).collect();
+        assert_eq!(about.len(), 1, "{warnings}");
+        assert!(
+            about[0].contains("plain' has no modules.json"),
+            "{warnings}"
+        );
+    }
+}
+
 #[test]
 fn a_model_goes_into_a_folder_or_a_database() {
     let hub = Hub::serve(ID, repository(), None);

@@ -37,6 +37,7 @@ async fn every_function_is_documented() {
             "srm_transform",
             "ridge_predict",
             "model_scores",
+            "model_weights",
             "encoding_scores",
             "tr_grid",
             "bootstrap_isc",

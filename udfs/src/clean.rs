@@ -183,7 +183,7 @@ impl WindowUDFImpl for Clean {
             fixed_width: fixed_width(&args),
         };
         let check = RunCheck::try_new(PARAMETERS, &args, tr)?;
-        Ok(Box::new(WholeRun::new(function, COLUMNS.len(), check)))
+        Ok(WholeRun::evaluator(function, COLUMNS.len(), check))
     }
 
     fn documentation(&self) -> Option<&Documentation> {

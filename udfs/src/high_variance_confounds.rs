@@ -118,7 +118,7 @@ impl WindowUDFImpl for HighVarianceConfounds {
             detrend: constants.bool("detrend")?.unwrap_or(true),
         };
         let check = RunCheck::try_new(PARAMETERS, &args, None)?;
-        Ok(Box::new(WholeRun::new(function, 1, check)))
+        Ok(WholeRun::evaluator(function, 1, check))
     }
 
     fn documentation(&self) -> Option<&Documentation> {

@@ -1,6 +1,5 @@
 //! `interpolate`: values known at some times, at the times of other rows.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -9,7 +8,7 @@ use arrow::array::{
 use arrow::buffer::OffsetBuffer;
 use arrow::compute::{cast, take};
 use arrow::datatypes::{DataType, Field, FieldRef, Float64Type};
-use datafusion::common::{Result, ScalarValue, exec_err, plan_err};
+use datafusion::common::{Result, exec_err, plan_err};
 use datafusion::logical_expr::function::{
     ExpressionArgs, PartitionEvaluatorArgs, WindowFunctionSimplification, WindowUDFFieldArgs,
 };
@@ -26,6 +25,7 @@ use crate::kernels::nearby::{Method, Source, sources};
 use crate::run_window::{self, SameRun};
 use crate::time::nanoseconds;
 use crate::vectors::{Vectors, element_type};
+use crate::whole_run::{PartitionFunction, WholePartition};
 
 const PARAMETERS: Parameters = Parameters {
     function: "interpolate",
@@ -150,13 +150,11 @@ impl WindowUDFImpl for Interpolate {
                 }
             },
         };
-        Ok(Box::new(Interpolator {
+        Ok(Box::new(WholePartition::new(Interpolator {
             method,
             tolerance,
             same_run: run_window::same_run(PARAMETERS, &args),
-            result: None,
-            next: 0,
-        }))
+        })))
     }
 
     fn documentation(&self) -> Option<&Documentation> {
@@ -171,14 +169,10 @@ struct Interpolator {
     /// In nanoseconds.
     tolerance: Option<i64>,
     same_run: SameRun,
-    /// The result for all rows, made when the first is asked for.
-    result: Option<ArrayRef>,
-    /// The row that is asked for next.
-    next: usize,
 }
 
-impl PartitionEvaluator for Interpolator {
-    fn evaluate_all(&mut self, values: &[ArrayRef], _num_rows: usize) -> Result<ArrayRef> {
+impl PartitionFunction for Interpolator {
+    fn compute(&mut self, values: &[ArrayRef], _num_rows: usize) -> Result<ArrayRef> {
         let [x, time, keys @ ..] = values else {
             return exec_err!("interpolate: it was called without x and time");
         };
@@ -225,30 +219,6 @@ impl PartitionEvaluator for Interpolator {
                 Ok(take(x, &UInt64Array::from(indices), None)?)
             }
         }
-    }
-
-    /// Streaming windows ask row by row, once the partition is complete.
-    fn evaluate(&mut self, values: &[ArrayRef], range: &Range<usize>) -> Result<ScalarValue> {
-        let result = match &self.result {
-            Some(result) => result,
-            None => {
-                let result = self.evaluate_all(values, range.len())?;
-                self.result.insert(result)
-            }
-        };
-        let value = ScalarValue::try_from_array(result, self.next)?;
-        self.next += 1;
-        Ok(value)
-    }
-
-    /// Every row may need every other.
-    fn get_range(&self, _idx: usize, n_rows: usize) -> Result<Range<usize>> {
-        Ok(0..n_rows)
-    }
-
-    /// One partition is held, not all that a plain window would collect.
-    fn supports_bounded_execution(&self) -> bool {
-        true
     }
 }
 

@@ -181,7 +181,7 @@ impl WindowUDFImpl for Step {
             fixed_width: fixed_width(&args),
         };
         let check = RunCheck::try_new(self.function.parameters, &args, None)?;
-        Ok(Box::new(WholeRun::new(function, 1, check)))
+        Ok(WholeRun::evaluator(function, 1, check))
     }
 
     fn documentation(&self) -> Option<&Documentation> {

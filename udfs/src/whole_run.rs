@@ -1,7 +1,7 @@
 //! Window functions that need a run whole: what the first row gets depends on the last.
 //!
 //! A plain window would collect all runs of its input before it computes the first. As
-//! an evaluator of bounded windows, [`WholeRun`] is asked row by row, but only when a
+//! an evaluator of bounded windows, [`WholePartition`] is asked row by row, but only when a
 //! partition is complete: one run is held with its result, and then let go.
 
 use std::fmt::Debug;
@@ -17,6 +17,70 @@ use datafusion::logical_expr::PartitionEvaluator;
 use crate::args::Parameters;
 use crate::run_window::RunCheck;
 use crate::vectors::{Vectors, element_type};
+
+/// What a function makes of a partition.
+pub trait PartitionFunction: Debug + Send + 'static {
+    /// One result a row.
+    ///
+    /// # Errors
+    /// What is wrong with the rows.
+    fn compute(&mut self, values: &[ArrayRef], num_rows: usize) -> Result<ArrayRef>;
+}
+
+/// One partition's evaluator: computes a [`PartitionFunction`] once, and hands out its rows.
+#[derive(Debug)]
+pub struct WholePartition<F> {
+    function: F,
+    /// The result for all rows, made when the first is asked for.
+    result: Option<ArrayRef>,
+    /// The row that is asked for next.
+    next: usize,
+}
+
+impl<F: PartitionFunction> WholePartition<F> {
+    pub fn new(function: F) -> Self {
+        Self {
+            function,
+            result: None,
+            next: 0,
+        }
+    }
+}
+
+impl<F: PartitionFunction> PartitionEvaluator for WholePartition<F> {
+    fn evaluate_all(&mut self, values: &[ArrayRef], num_rows: usize) -> Result<ArrayRef> {
+        self.function.compute(values, num_rows)
+    }
+
+    /// Streaming windows ask row by row, once the partition is complete.
+    fn evaluate(&mut self, values: &[ArrayRef], range: &Range<usize>) -> Result<ScalarValue> {
+        let result = match self.result.take() {
+            Some(result) => result,
+            None => self.evaluate_all(values, range.len())?,
+        };
+        let row = self.next;
+        self.next += 1;
+        // A slice of the result, which costs no copy.
+        let scalar = match result.as_fixed_size_list_opt() {
+            Some(vectors) => ScalarValue::FixedSizeList(Arc::new(vectors.slice(row, 1))),
+            None => ScalarValue::try_from_array(&result, row)?,
+        };
+        if self.next < result.len() {
+            self.result = Some(result);
+        }
+        Ok(scalar)
+    }
+
+    /// Every row may need every other.
+    fn get_range(&self, _idx: usize, n_rows: usize) -> Result<Range<usize>> {
+        Ok(0..n_rows)
+    }
+
+    /// One partition is held, not all that a plain window would collect.
+    fn supports_bounded_execution(&self) -> bool {
+        true
+    }
+}
 
 /// What a function makes of a run.
 pub trait RunFunction: Debug + Send + 'static {
@@ -44,34 +108,28 @@ impl Run<'_> {
     }
 }
 
-/// One partition's evaluator: computes a [`RunFunction`] once, and hands out its rows.
+/// A [`RunFunction`] of a partition, whose rows are checked to be one a TR.
 #[derive(Debug)]
 pub struct WholeRun<F> {
     function: F,
     /// How many columns come before the keys.
     columns: usize,
     check: RunCheck,
-    /// The result for all rows, made when the first is asked for.
-    result: Option<ArrayRef>,
-    /// The row that is asked for next.
-    next: usize,
 }
 
 impl<F: RunFunction> WholeRun<F> {
     /// An evaluator of `function`, which gets the first `columns` of the expressions.
-    pub fn new(function: F, columns: usize, check: RunCheck) -> Self {
-        Self {
+    pub fn evaluator(function: F, columns: usize, check: RunCheck) -> Box<dyn PartitionEvaluator> {
+        Box::new(WholePartition::new(Self {
             function,
             columns,
             check,
-            result: None,
-            next: 0,
-        }
+        }))
     }
 }
 
-impl<F: RunFunction> PartitionEvaluator for WholeRun<F> {
-    fn evaluate_all(&mut self, values: &[ArrayRef], num_rows: usize) -> Result<ArrayRef> {
+impl<F: RunFunction> PartitionFunction for WholeRun<F> {
+    fn compute(&mut self, values: &[ArrayRef], num_rows: usize) -> Result<ArrayRef> {
         let Some((columns, keys)) = values.split_at_checked(self.columns) else {
             return exec_err!("a column of {:?} is missing from the plan", self.function);
         };
@@ -84,34 +142,6 @@ impl<F: RunFunction> PartitionEvaluator for WholeRun<F> {
             keys,
             check: &self.check,
         })
-    }
-
-    /// Streaming windows ask row by row, once the partition is complete.
-    fn evaluate(&mut self, values: &[ArrayRef], range: &Range<usize>) -> Result<ScalarValue> {
-        let result = match self.result.take() {
-            Some(result) => result,
-            None => self.evaluate_all(values, range.len())?,
-        };
-        let row = self.next;
-        self.next += 1;
-        // A slice of the result, which costs no copy.
-        let scalar = match result.as_fixed_size_list_opt() {
-            Some(vectors) => ScalarValue::FixedSizeList(Arc::new(vectors.slice(row, 1))),
-            None => ScalarValue::try_from_array(&result, row)?,
-        };
-        if self.next < result.len() {
-            self.result = Some(result);
-        }
-        Ok(scalar)
-    }
-
-    /// Every row may need every other.
-    fn get_range(&self, _idx: usize, n_rows: usize) -> Result<Range<usize>> {
-        Ok(0..n_rows)
-    }
-
-    fn supports_bounded_execution(&self) -> bool {
-        true
     }
 }
 

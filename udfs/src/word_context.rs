@@ -1,11 +1,10 @@
 //! `word_context`: each word of a transcript in the text around it, for `embed_span`.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, StringArray, StructArray};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields};
-use datafusion::common::{Result, ScalarValue, exec_err, plan_err};
+use datafusion::common::{Result, exec_err, plan_err};
 use datafusion::logical_expr::expr::WindowFunction;
 use datafusion::logical_expr::function::{
     ExpressionArgs, PartitionEvaluatorArgs, WindowFunctionSimplification, WindowUDFFieldArgs,
@@ -20,6 +19,7 @@ use datafusion_macros::user_doc;
 use crate::args::{Kind, Parameters};
 use crate::datafusion_doc;
 use crate::run_window::{self, SameRun};
+use crate::whole_run::{PartitionFunction, WholePartition};
 
 const PARAMETERS: Parameters = Parameters {
     function: "word_context",
@@ -127,13 +127,11 @@ impl WindowUDFImpl for WordContext {
                 );
             }
         };
-        Ok(Box::new(Contexts {
+        Ok(Box::new(WholePartition::new(Contexts {
             before,
             after,
             same_run: run_window::same_run(PARAMETERS, &args),
-            result: None,
-            next: 0,
-        }))
+        })))
     }
 
     fn documentation(&self) -> Option<&Documentation> {
@@ -156,14 +154,10 @@ struct Contexts {
     before: usize,
     after: usize,
     same_run: SameRun,
-    /// The result for all rows, made when the first is asked for.
-    result: Option<ArrayRef>,
-    /// The row that is asked for next.
-    next: usize,
 }
 
-impl PartitionEvaluator for Contexts {
-    fn evaluate_all(&mut self, values: &[ArrayRef], num_rows: usize) -> Result<ArrayRef> {
+impl PartitionFunction for Contexts {
+    fn compute(&mut self, values: &[ArrayRef], num_rows: usize) -> Result<ArrayRef> {
         let [words, keys @ ..] = values else {
             return exec_err!("word_context: it was called without words");
         };
@@ -212,29 +206,5 @@ impl PartitionEvaluator for Contexts {
             columns,
             Some(there),
         )?))
-    }
-
-    /// Streaming windows ask row by row, once the partition is complete.
-    fn evaluate(&mut self, values: &[ArrayRef], range: &Range<usize>) -> Result<ScalarValue> {
-        let result = match &self.result {
-            Some(result) => result,
-            None => {
-                let result = self.evaluate_all(values, range.len())?;
-                self.result.insert(result)
-            }
-        };
-        let value = ScalarValue::try_from_array(result, self.next)?;
-        self.next += 1;
-        Ok(value)
-    }
-
-    /// Every row may need every other.
-    fn get_range(&self, _idx: usize, n_rows: usize) -> Result<Range<usize>> {
-        Ok(0..n_rows)
-    }
-
-    /// One partition is held, not all that a plain window would collect.
-    fn supports_bounded_execution(&self) -> bool {
-        true
     }
 }

@@ -1,6 +1,5 @@
 //! What a sentence-transformers folder says about its model, without loading it.
 
-use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -14,9 +13,7 @@ use super::json::read_json;
 use super::modules::Modules;
 use super::pooling::Pooling;
 use super::prompts::Prompts;
-
-/// Where the graph is, as Hugging Face and sentence-transformers write it.
-const GRAPHS: [&str; 2] = ["onnx/model.onnx", "model.onnx"];
+use crate::models::graphs::{external_data, find_graph, named_graph};
 
 /// A model folder: its files and how it is to be run.
 #[derive(Debug)]
@@ -112,6 +109,13 @@ impl Folder {
             steps: modules.steps,
         };
         folder.check_widths(root)?;
+        if !modules.are_said {
+            log::warn!(
+                "'{}' has no modules.json; its token vectors are averaged and not normalised, as \
+                 sentence-transformers does",
+                root.display()
+            );
+        }
         Ok(folder)
     }
 
@@ -189,95 +193,6 @@ impl Folder {
         }
         Ok(crate::models::hexadecimal(&hash.finalize()))
     }
-}
-
-/// The files beside a graph that hold its weights: graphs above 2 GB have such (`model.onnx_data`,
-/// `model.onnx.data`).
-pub fn external_data(graph: &Path) -> Vec<PathBuf> {
-    let Some(name) = graph.file_name().and_then(OsStr::to_str) else {
-        return Vec::new();
-    };
-    let beside = graph.parent().map(Path::read_dir);
-    let Some(Ok(entries)) = beside else {
-        return Vec::new();
-    };
-    let mut files: Vec<PathBuf> = entries
-        .flatten()
-        .filter(|entry| {
-            let file = entry.file_name();
-            file.to_str().is_some_and(|file| is_data_of(name, file))
-        })
-        .map(|entry| entry.path())
-        .collect();
-    files.sort();
-    files
-}
-
-/// Whether the file of that name holds weights of the graph called `graph`.
-pub fn is_data_of(graph: &str, file: &str) -> bool {
-    let rest = file.strip_prefix(graph);
-    rest.is_some_and(|rest| rest.starts_with("_data") || rest.starts_with(".data"))
-}
-
-/// Whether `root` holds a graph: what tells a model folder from any other.
-pub fn has_graph(root: &Path) -> bool {
-    !graphs(root).is_empty()
-}
-
-fn graph_in(folder: &Path) -> Option<PathBuf> {
-    GRAPHS
-        .iter()
-        .map(|graph| folder.join(graph))
-        .find(|path| path.is_file())
-}
-
-fn find_graph(root: &Path, transformer: &Path) -> Result<PathBuf> {
-    graph_in(root)
-        .or_else(|| graph_in(transformer))
-        .ok_or_else(|| {
-            let others = graphs(root);
-            exec_datafusion_err!(
-                "model folder '{}' has no {}; {}",
-                root.display(),
-                GRAPHS.join(" and no "),
-                match others.is_empty() {
-                    true => "models on Hugging Face keep it in the folder onnx/, and `optimum-cli export \
-                             onnx` makes it of other weights"
-                        .to_string(),
-                    false => format!("it has {}: say which by file_name =>", others.join(", ")),
-                }
-            )
-        })
-}
-
-/// The graph that the user names, from the folder or from its `onnx`.
-fn named_graph(root: &Path, name: &str) -> Result<PathBuf> {
-    let is_inside = Path::new(name)
-        .components()
-        .all(|part| matches!(part, std::path::Component::Normal(_)));
-    [root.join(name), root.join("onnx").join(name)]
-        .into_iter()
-        .find(|path| is_inside && path.is_file())
-        .ok_or_else(|| {
-            exec_datafusion_err!(
-                "model folder '{}' has no graph '{name}'; it has {}",
-                root.display(),
-                graphs(root).join(", ")
-            )
-        })
-}
-
-/// The graphs in the folder and in its `onnx`, as `file_name` calls them.
-pub fn graphs(root: &Path) -> Vec<String> {
-    let mut names = Vec::new();
-    for (folder, prefix) in [(root.join("onnx"), "onnx/"), (root.to_path_buf(), "")] {
-        let entries = folder.read_dir().into_iter().flatten().flatten();
-        let files = entries.filter_map(|entry| entry.file_name().into_string().ok());
-        let mut graphs: Vec<String> = files.filter(|file| file.ends_with(".onnx")).collect();
-        graphs.sort();
-        names.extend(graphs.iter().map(|file| format!("{prefix}{file}")));
-    }
-    names
 }
 
 fn find_tokenizer(root: &Path, transformer: &Path) -> Result<PathBuf> {
@@ -428,25 +343,6 @@ mod tests {
             ),
         ]);
         assert!(message.contains("[attention, mean_tokens]"), "{message}");
-    }
-
-    #[test]
-    fn a_graph_is_named_by_its_file() {
-        let root = folder(&[("onnx/model_quantized.onnx", "smaller")]);
-        let read = |name| Folder::read(root.path(), Some(name)).map(|folder| folder.graph);
-        let graph = root.path().join("onnx/model_quantized.onnx");
-        assert_eq!(read("onnx/model_quantized.onnx").unwrap(), graph);
-        assert_eq!(read("model_quantized.onnx").unwrap(), graph);
-        for wrong in ["model_O4.onnx", "../model.onnx", "/etc/passwd"] {
-            let message = read(wrong).unwrap_err().to_string();
-            assert!(
-                message.contains("onnx/model.onnx, onnx/model_quantized.onnx"),
-                "{message}"
-            );
-        }
-        std::fs::remove_file(root.path().join("onnx/model.onnx")).unwrap();
-        let message = Folder::read(root.path(), None).unwrap_err().to_string();
-        assert!(message.contains("file_name"), "{message}");
     }
 
     #[test]

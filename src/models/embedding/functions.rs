@@ -11,8 +11,8 @@ use voxql_udfs::args::Arguments;
 use voxql_udfs::identity::same_space;
 use voxql_udfs::vectors::vector_type;
 
-use super::locate::Shelf;
 use super::{Embedder, available, span_udf, tokens_udf, udf};
+use crate::models::locate::Shelf;
 
 /// `embed` and the functions of a model's layers.
 pub fn all(shelf: &Shelf) -> Vec<ScalarUDF> {

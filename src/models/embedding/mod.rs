@@ -1,17 +1,15 @@
 //! Text embedding: a model by name, and the vectors it gives.
 
 mod dense;
-mod folder;
+pub(in crate::models) mod folder;
 mod functions;
 #[cfg(test)]
 mod golden;
-mod hashing;
+pub(in crate::models) mod hashing;
 mod json;
 mod layers;
 #[cfg(test)]
 mod layouts;
-mod listing;
-pub(in crate::models) mod locate;
 mod modules;
 mod pooling;
 mod prompts;
@@ -32,7 +30,6 @@ use datafusion::common::{Result, plan_err};
 use sha2::{Digest, Sha256};
 
 use folder::{Folder, Step};
-use locate::Shelf;
 use prompts::Prompts;
 use recent::Recent;
 use transformer::Transformer;
@@ -40,10 +37,35 @@ use transformer::Transformer;
 use crate::cancel::Cancelled;
 use crate::models::backend;
 use crate::models::kept::Kept;
+use crate::models::locate::{self, Kind as FolderKind, Place, Shelf};
 
 pub use functions::all as functions;
-pub use listing::{Listed, listed};
-pub use locate::available;
+
+/// Sentence-transformers models, which `embed` takes.
+pub const KIND: FolderKind = FolderKind {
+    name: "embedding",
+    built_in: &["hashing"],
+    is_in: is_text_model,
+    how_to_get: "To get one: `voxql models pull all-MiniLM-L6-v2`, or ORGANISATION/NAME of any \
+        sentence-transformers model on Hugging Face that has an ONNX graph; or give the path of a model's \
+        folder; or use model => 'hashing', which needs no files and knows spelling, not meaning",
+};
+
+fn is_text_model(folder: &Path) -> bool {
+    let says = [
+        "modules.json",
+        "tokenizer.json",
+        "0_Transformer/tokenizer.json",
+    ];
+    says.iter().any(|file| folder.join(file).is_file())
+}
+
+/// The models that SQL finds by name, besides `hashing`. `shelf` is a database's.
+pub fn available(shelf: Option<&Path>) -> Vec<Place> {
+    let mut places = locate::available(shelf);
+    places.retain(|place| is_text_model(&place.path));
+    places
+}
 
 /// An embedding model.
 pub struct Embedder {
@@ -102,10 +124,10 @@ impl Embedder {
                 HASHING.get_or_init(|| Arc::new(Self::hashing())),
             ));
         }
-        Self::cached(&locate::find(name, shelf)?, file_name)
+        Self::cached(&locate::find(name, shelf, &KIND)?, file_name)
     }
 
-    fn cached(place: &locate::Place, file_name: Option<&str>) -> Result<Arc<Embedder>> {
+    fn cached(place: &Place, file_name: Option<&str>) -> Result<Arc<Embedder>> {
         static KEPT: LazyLock<Kept<Embedder>> = LazyLock::new(Kept::default);
         KEPT.get_one_of(&place.path, file_name.unwrap_or_default(), |path| {
             Self::of_folder(&place.name, Folder::read(path, file_name)?)

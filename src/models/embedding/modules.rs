@@ -21,6 +21,8 @@ struct Module {
 
 /// The steps of a model.
 pub struct Modules {
+    /// Whether the folder has a `modules.json`.
+    pub are_said: bool,
     /// The folder of the transformer, in the model's.
     pub transformer: String,
     pub pooling: Pooling,
@@ -33,14 +35,8 @@ impl Modules {
     /// The one order there is support for: Transformer, Pooling, and then any of Dense and Normalize.
     pub fn read(root: &Path) -> Result<Self> {
         let modules: Option<Vec<Module>> = read_json(&root.join("modules.json"))?;
-        if modules.is_none() {
-            log::warn!(
-                "'{}' has no modules.json; its token vectors are averaged and not normalised, as \
-                 sentence-transformers does",
-                root.display()
-            );
-        }
         let mut steps = Modules {
+            are_said: modules.is_some(),
             transformer: String::new(),
             pooling: Pooling::mean(),
             token_width: None,

@@ -9,9 +9,10 @@ use datafusion::common::{Result, exec_datafusion_err, exec_err};
 use hf_hub::api::sync::{Api, ApiBuilder, ApiError, ApiRepo};
 use hf_hub::{Cache, Repo, RepoType};
 
-use super::folder::{Folder, is_data_of};
-use super::locate::{hub_cache, hub_home, repository};
+use super::folder::Folder;
 use crate::models::backend::guard;
+use crate::models::graphs::is_data_of;
+use crate::models::locate::{hub_cache, hub_home, repository};
 
 /// Where models come from, unless `HF_ENDPOINT` says otherwise.
 const ENDPOINT: &str = "https://huggingface.co";

@@ -16,9 +16,9 @@ use voxql_udfs::args::{Kind, Parameters};
 use voxql_udfs::identity::MODEL_METADATA;
 use voxql_udfs::vectors::vector_type;
 
-use super::locate::Shelf;
 use super::{Embedder, functions, layers};
 use crate::cancel::Cancelled;
+use crate::models::locate::Shelf;
 
 const PARAMETERS: Parameters = Parameters {
     function: "embed_span",

@@ -16,9 +16,9 @@ use voxql_udfs::identity::MODEL_METADATA;
 use voxql_udfs::vectors::vector_type;
 
 use super::layers::{TokenVectors, words};
-use super::locate::Shelf;
 use super::{Embedder, functions};
 use crate::cancel::Cancelled;
+use crate::models::locate::Shelf;
 
 const PARAMETERS: Parameters = Parameters {
     function: "embed_tokens",

@@ -15,9 +15,9 @@ use voxql_udfs::args::{Arguments, Kind, Parameters};
 use voxql_udfs::identity::{MODEL_METADATA, PROMPT_METADATA};
 use voxql_udfs::vectors::vector_type;
 
-use super::locate::Shelf;
 use super::{Embedder, Settings, functions};
 use crate::cancel::Cancelled;
+use crate::models::locate::Shelf;
 
 const PARAMETERS: Parameters = Parameters {
     function: "embed",

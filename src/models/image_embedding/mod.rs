@@ -13,13 +13,22 @@ use ndarray::{ArrayD, ArrayViewD};
 use sha2::{Digest, Sha256};
 
 use super::backend::{Backend, SignalNetwork};
-use super::embedding::locate::{self, Shelf};
+use super::graphs::external_data;
 use super::kept::Kept;
+use super::locate::{self, Kind, Shelf};
 use preprocess::Preprocessor;
 
 /// How a user gets an encoder, for messages.
 const HOW_TO_GET: &str = "An encoder of pictures is a folder with `preprocessor_config.json` and a graph from pixels [N, 3, height, width] \
      to vectors: `onnx/vision_model.onnx`, `vision_model.onnx`, `onnx/model.onnx` or `model.onnx`";
+
+/// Encoders of pictures, which `embed_image` takes.
+pub const KIND: Kind = Kind {
+    name: "image embedding",
+    built_in: &[],
+    is_in: |folder| folder.join(CONFIG).is_file(),
+    how_to_get: HOW_TO_GET,
+};
 
 /// Where the graph is: exports of CLIP have one for pictures alone.
 const GRAPHS: [&str; 4] = [
@@ -63,7 +72,7 @@ impl Encoder {
     /// When there is none, its configuration says what is not known, or its graph cannot be run.
     pub fn find(name: &str, shelf: &Shelf) -> Result<Arc<Self>> {
         static KEPT: LazyLock<Kept<Encoder>> = LazyLock::new(Kept::default);
-        let place = locate::find_as(name, shelf, "encoder of pictures", &[], HOW_TO_GET)?;
+        let place = locate::find(name, shelf, &KIND)?;
         KEPT.get(&place.path, |path| {
             Self::open(&place.name, path, Backend::chosen()?)
         })
@@ -116,9 +125,11 @@ impl Encoder {
                 network.output()
             );
         }
+        let mut files = vec![graph.clone(), config];
+        files.extend(external_data(&graph));
         Ok(Self {
             name: name.to_string(),
-            hash: content_hash(&[&graph, &config])?,
+            hash: content_hash(&files)?,
             preprocessor,
             graph,
             network,
@@ -187,7 +198,7 @@ impl Encoder {
 }
 
 /// SHA-256, in hexadecimal, over the content of files.
-fn content_hash(files: &[&Path]) -> Result<String> {
+fn content_hash(files: &[PathBuf]) -> Result<String> {
     let mut hash = Sha256::new();
     for path in files {
         let failed = |e| exec_datafusion_err!("cannot read '{}': {e}", path.display());

@@ -18,7 +18,7 @@ use voxql_udfs::picture::Shape;
 use voxql_udfs::vectors::{Vectors, vector_type};
 
 use super::{Encoder, Pixels};
-use crate::models::embedding::locate::Shelf;
+use crate::models::locate::Shelf;
 
 const PARAMETERS: Parameters = Parameters {
     function: "embed_image",

@@ -6,6 +6,7 @@
 //! stored    weights.parquet, means.parquet
 //! predict   ridge_predict(…, model => 'enc')
 //! scores    model_scores('enc')
+//! weights   model_weights('enc')
 //! ```
 
 mod fit;
@@ -13,6 +14,7 @@ mod options;
 mod predict;
 mod scores;
 mod stored;
+mod weights;
 
 use arrow::datatypes::SchemaRef;
 use datafusion::common::{Result, plan_err};
@@ -21,6 +23,7 @@ pub use fit::fit;
 pub use options::{Options, Settings};
 pub use predict::ridge_predict;
 pub use scores::model_scores;
+pub use weights::model_weights;
 
 use super::rows::Columns;
 

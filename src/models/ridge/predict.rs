@@ -130,22 +130,6 @@ struct Model {
     settings: Settings,
 }
 
-impl Model {
-    /// Whether it was fitted per subject.
-    fn has_subjects(&self) -> bool {
-        self.description
-            .subjects
-            .iter()
-            .any(|name| !name.is_empty())
-    }
-
-    /// The number of targets, where all subjects have the same.
-    fn targets(&self) -> Option<usize> {
-        let (first, rest) = self.description.voxels.split_first()?;
-        rest.iter().all(|n| n == first).then_some(*first)
-    }
-}
-
 impl ScalarUDFImpl for RidgePredict {
     fn name(&self) -> &str {
         PARAMETERS.function
@@ -166,7 +150,11 @@ impl ScalarUDFImpl for RidgePredict {
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
         let model = self.find(&PARAMETERS.at_planning(args.scalar_arguments))?;
         check_spaces(&model, args.arg_fields)?;
-        let field = Field::new(self.name(), vector_type(model.targets()), true);
+        let field = Field::new(
+            self.name(),
+            vector_type(model.description.same_voxels()),
+            true,
+        );
         let metadata = [(MODEL_METADATA.to_string(), model.description.name)];
         Ok(Arc::new(field.with_metadata(metadata.into())))
     }
@@ -194,7 +182,8 @@ impl ScalarUDFImpl for RidgePredict {
             let product = predict(&model, subject, &spaces, &members)?;
             predicted.push((product, subject.target_means.len()));
         }
-        let mut out = VectorBuilder::new(PARAMETERS.function, model.targets(), rows);
+        let mut out =
+            VectorBuilder::new(PARAMETERS.function, model.description.same_voxels(), rows);
         for place in place {
             match place {
                 None => out.append_null(),
@@ -273,7 +262,7 @@ fn by_subject(
 ) -> Result<BTreeMap<usize, Vec<usize>>> {
     let name = &model.description.name;
     let given = subject.filter(|s| !matches!(s, ColumnarValue::Scalar(value) if value.is_null()));
-    let names = match (given, subject, model.has_subjects()) {
+    let names = match (given, subject, model.description.has_subjects()) {
         (None, _, false) => None,
         (Some(_), _, false) => {
             return exec_err!(

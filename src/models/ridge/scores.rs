@@ -1,4 +1,4 @@
-//! `model_scores('enc')`: how well cross-validation predicted each target.
+//! `model_scores('enc')`: how well cross-validation predicted each target, and its intercept.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -48,14 +48,14 @@ fn table(directory: &Path, description: &Description) -> Result<RecordBatch> {
     let order = lexsort_to_indices(&by.collect::<Vec<_>>(), None)?;
     let scores = take_record_batch(&scores, &order)?;
     let mut columns = scores.columns().to_vec();
-    columns.push(deltas(&columns[2], &columns[4]));
+    columns.insert(5, deltas(&columns[2], &columns[4]));
     let schema = schema();
-    match description.subjects.iter().all(String::is_empty) {
-        true => Ok(RecordBatch::try_new(
-            Arc::new(schema.project(&[1, 2, 3, 4, 5])?),
+    match description.has_subjects() {
+        true => Ok(RecordBatch::try_new(schema, columns)?),
+        false => Ok(RecordBatch::try_new(
+            Arc::new(schema.project(&[1, 2, 3, 4, 5, 6])?),
             columns[1..].to_vec(),
         )?),
-        false => Ok(RecordBatch::try_new(schema, columns)?),
     }
 }
 
@@ -85,5 +85,6 @@ fn schema() -> SchemaRef {
         Field::new("score", DataType::Float64, false),
         Field::new("gammas", list.clone(), false),
         Field::new("deltas", list, false),
+        Field::new("intercept", DataType::Float64, false),
     ]))
 }

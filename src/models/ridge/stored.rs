@@ -135,6 +135,7 @@ impl Writer {
 }
 
 /// What predictions need of one subject.
+#[derive(Debug)]
 pub struct SubjectWeights {
     /// Empty where the model was not fitted per subject.
     pub name: String,
@@ -215,12 +216,12 @@ fn place(batch: &RecordBatch, subjects: &mut [SubjectWeights], at: &mut usize) -
     Some(())
 }
 
-/// The columns of `weights.parquet` that say how well each target was predicted: subject, target,
-/// alpha, score, gammas.
+/// The columns of `weights.parquet` that say how well each target was predicted, and its intercept: subject,
+/// target, alpha, score, gammas, intercept.
 pub fn read_scores(directory: &Path) -> Result<Vec<RecordBatch>> {
     let path = directory.join(WEIGHTS);
     let builder = reader(&path)?;
-    let names = ["subject", "target", "alpha", "score", "gammas"];
+    let names = ["subject", "target", "alpha", "score", "gammas", "intercept"];
     let mask = ProjectionMask::columns(builder.parquet_schema(), names);
     let batches = builder.with_projection(mask).build()?;
     batches

@@ -16,7 +16,7 @@ pub use functions::{srm_inverse, srm_transform};
 pub use join::join;
 pub use options::{Kind, Options};
 pub use stored::{SubjectMap, subjects};
-pub use weights::ModelWeights;
+pub use weights::model_weights;
 
 use super::rows::Columns;
 

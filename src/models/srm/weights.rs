@@ -9,54 +9,44 @@ use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::catalog::streaming::StreamingTable;
-use datafusion::common::{Result, plan_err};
+use datafusion::common::Result;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
 use futures::stream;
 
-use super::options::Kind;
 use super::stored::{SubjectMap, subjects};
 use crate::models::store::{Description, Models};
 
 /// The rows of `model_weights`, a batch per subject.
 #[derive(Debug)]
-pub struct ModelWeights {
+struct ModelWeights {
     subjects: Arc<Vec<SubjectMap>>,
     schema: SchemaRef,
 }
 
-impl ModelWeights {
-    /// # Errors
-    /// A model of another kind, or one that is damaged.
-    pub fn table(models: &Models, description: &Description) -> Result<Arc<dyn TableProvider>> {
-        if Kind::of(&description.kind).is_none() {
-            return plan_err!(
-                "model_weights: {} is a model of kind {}, not a shared response model",
-                description.name,
-                description.kind
-            );
-        }
-        let item = Arc::new(Field::new_list_field(DataType::Float64, true));
-        let first = description.voxels.first().copied().unwrap_or(0);
-        let width = i32::try_from(first).ok();
-        let alike = description.voxels.iter().all(|voxels| *voxels == first);
-        let weights = match width.filter(|_| alike) {
-            Some(width) => DataType::FixedSizeList(item, width),
-            None => DataType::List(item),
-        };
-        let schema = Arc::new(Schema::new(vec![
-            Field::new("subject", DataType::Utf8, false),
-            Field::new("feature", DataType::Int64, false),
-            Field::new("weights", weights, false),
-        ]));
-        let partition = Self {
-            subjects: subjects(models, description)?,
-            schema: Arc::clone(&schema),
-        };
-        let table = StreamingTable::try_new(schema, vec![Arc::new(partition)])?;
-        Ok(Arc::new(table))
-    }
+/// The table of one model.
+///
+/// # Errors
+/// A model that is damaged.
+pub fn model_weights(models: &Models, description: &Description) -> Result<Arc<dyn TableProvider>> {
+    let item = Arc::new(Field::new_list_field(DataType::Float64, true));
+    let width = description.same_voxels();
+    let weights = match width.and_then(|width| i32::try_from(width).ok()) {
+        Some(width) => DataType::FixedSizeList(item, width),
+        None => DataType::List(item),
+    };
+    let schema = Arc::new(Schema::new(vec![
+        Field::new("subject", DataType::Utf8, false),
+        Field::new("feature", DataType::Int64, false),
+        Field::new("weights", weights, false),
+    ]));
+    let partition = ModelWeights {
+        subjects: subjects(models, description)?,
+        schema: Arc::clone(&schema),
+    };
+    let table = StreamingTable::try_new(schema, vec![Arc::new(partition)])?;
+    Ok(Arc::new(table))
 }
 
 impl PartitionStream for ModelWeights {

@@ -26,7 +26,7 @@ use voxql_udfs::mel_options::MEL_METADATA;
 use voxql_udfs::vectors::{SAMPLE_RATE_METADATA, Vectors, element_type, vector_type};
 
 use super::Vocoder;
-use crate::models::embedding::locate::Shelf;
+use crate::models::locate::Shelf;
 
 const PARAMETERS: Parameters = Parameters {
     function: "vocode",

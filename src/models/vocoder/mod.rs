@@ -14,8 +14,8 @@ use datafusion::common::{Result, exec_err};
 use ndarray::Array3;
 
 use super::backend::{Backend, SignalNetwork};
-use super::embedding::locate::{self, Shelf};
 use super::kept::Kept;
+use super::locate::{self, Kind, Shelf};
 
 pub use aggregate::{planner, vocode};
 use config::Config;
@@ -24,6 +24,14 @@ use windows::windows;
 /// How a user gets a vocoder, for messages.
 const HOW_TO_GET: &str = "A vocoder is a folder with `model.onnx`, a generator from mel [1, n_mels, frames] to samples, and \
      `config.json`, which has \"kind\": \"vocoder\" and says which mel it wants";
+
+/// Vocoders, which `vocode` takes.
+pub const KIND: Kind = Kind {
+    name: "vocoder",
+    built_in: &[],
+    is_in: is_vocoder,
+    how_to_get: HOW_TO_GET,
+};
 
 /// The frames of one run. All runs have the same number, unless the sound is shorter: tract makes
 /// a plan for it, and memory does not grow with the sound.
@@ -46,7 +54,7 @@ impl Vocoder {
     /// When there is none, or it is no vocoder, or its configuration says what is not known.
     pub fn find(name: &str, shelf: &Shelf) -> Result<Arc<Self>> {
         static KEPT: LazyLock<Kept<Vocoder>> = LazyLock::new(Kept::default);
-        let place = locate::find_as(name, shelf, "vocoder", &[], HOW_TO_GET)?;
+        let place = locate::find(name, shelf, &KIND)?;
         KEPT.get(&place.path, |path| {
             Self::open(&place.name, path, Backend::chosen()?)
         })
@@ -139,7 +147,7 @@ impl Vocoder {
     }
 }
 
-/// Whether a folder is that of a vocoder.
-pub fn is_vocoder(folder: &Path) -> bool {
-    matches!(Config::read(folder), Ok(Some(_)))
+/// Also where its configuration says what is not known.
+fn is_vocoder(folder: &Path) -> bool {
+    !matches!(Config::read(folder), Ok(None))
 }

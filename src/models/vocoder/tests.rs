@@ -169,7 +169,7 @@ fn what_is_no_vocoder() {
         .unwrap()
         .to_string();
     assert!(
-        error.contains("there is no vocoder 'no-such-voice'"),
+        error.contains("there is no vocoder model 'no-such-voice'"),
         "{error}"
     );
 }

@@ -44,6 +44,17 @@ impl Asked {
     }
 }
 
+/// Whether what begins or ends at a time stamp, with so many ticks a second, has done so at the time of a
+/// row: exactly, in whole numbers.
+pub fn is_reached(
+    stamp: i64,
+    row: i64,
+    (frames, seconds): (i128, i128),
+    ticks_per_second: i64,
+) -> bool {
+    i128::from(stamp) * frames <= i128::from(row) * seconds * i128::from(ticks_per_second)
+}
+
 /// The time of a row where there are so many a second.
 pub fn grid_time(row: i64, (frames, seconds): (i128, i128)) -> f64 {
     (i128::from(row) * seconds) as f64 / frames as f64

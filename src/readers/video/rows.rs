@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use super::asked::{Asked, grid_time};
-use crate::readers::mp4::Timeline;
+use super::asked::{Asked, grid_time, is_reached};
+use crate::readers::mp4::{Shown, Timeline};
 
 pub struct Rows {
     timeline: Timeline,
@@ -70,12 +70,10 @@ impl Rows {
         } = &self.timeline;
         match self.fps {
             None => self.at = row,
-            Some((frames, seconds)) => {
-                let now = row as i128 * seconds * i128::from(*ticks_per_second);
-                while shown
-                    .get(self.at + 1)
-                    .is_some_and(|next| i128::from(next.start) * frames <= now)
-                {
+            Some(fps) => {
+                let is_shown =
+                    |next: &Shown| is_reached(next.start, row as i64, fps, *ticks_per_second);
+                while shown.get(self.at + 1).is_some_and(is_shown) {
                     self.at += 1;
                 }
             }

@@ -11,7 +11,8 @@ use super::decode::{self, guard};
 use super::external::External;
 use super::wanted::MAX_SIDE;
 use crate::access::scope;
-use crate::readers::mkv::{self, Matroska};
+use crate::readers::matroska::VIDEO;
+use crate::readers::matroska::samples::{MAGIC, Matroska, timeline};
 use crate::readers::mp4::{Movie, Sample, Timeline, Track, name};
 use crate::readers::trouble::Trouble;
 
@@ -68,7 +69,7 @@ impl Stream {
     pub fn in_process(path: &Path, number: Option<usize>) -> Result<Self, Trouble> {
         let mut magic = [0; 4];
         let begins = scope::open(path).and_then(|mut file| file.read_exact(&mut magic));
-        match begins.is_ok() && magic == mkv::MAGIC {
+        match begins.is_ok() && magic == MAGIC {
             true => Self::open_mkv(path, number),
             false => Self::open_mp4(path, number),
         }
@@ -105,7 +106,7 @@ impl Stream {
         const H264: &str = "V_MPEG4/ISO/AVC";
         let file = Matroska::open(path)?;
         let videos: Vec<usize> = (0..file.tracks.len())
-            .filter(|&track| file.tracks[track].kind == mkv::VIDEO)
+            .filter(|&track| file.tracks[track].kind == VIDEO)
             .collect();
         let codec = |track: usize| file.tracks[track].codec.as_str();
         let track = match number {
@@ -192,7 +193,7 @@ impl Stream {
                 avcc,
             } => {
                 let samples = file.samples(track)?;
-                let timeline = mkv::timeline(&samples);
+                let timeline = timeline(&samples);
                 let (file, length) = file.into_file();
                 let coded = Coded {
                     file,

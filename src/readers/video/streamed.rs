@@ -7,7 +7,7 @@
 
 use std::time::Instant;
 
-use super::asked::{Asked, grid_time};
+use super::asked::{Asked, grid_time, is_reached};
 use super::batches::{Row, Step};
 use super::count::{Count, Counted};
 use super::external::{External, LEAD};
@@ -243,9 +243,8 @@ impl Playing {
         if asked.is_late(self.row, time) {
             return Ok(Played::End);
         }
-        let (frames, seconds) = fps;
-        let now = i128::from(self.row) * seconds * i128::from(external.time_base.1);
-        let is_before = |stamp: i64| i128::from(stamp) * frames <= now;
+        let row = self.row;
+        let is_before = |stamp: i64| is_reached(stamp, row, fps, external.time_base.1);
         match self.next.take() {
             Some(next) if self.number < 0 || is_before(next.start) => {
                 match self.numbered(&next) {

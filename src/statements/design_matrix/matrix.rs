@@ -31,6 +31,7 @@ pub fn table(state: &SessionState, inputs: &Inputs) -> Result<Arc<dyn TableProvi
     let regressors = settings.regressors()?;
     let frame_times = settings.frame_times()?;
     let (events, added) = read(inputs)?;
+    warn_of_late(&events, settings.n_scans as f64 * settings.tr);
 
     let mut names: Vec<String> = events
         .conditions
@@ -129,6 +130,24 @@ fn schema(keys: &[FieldRef], names: &[String]) -> Result<SchemaRef> {
         add(name, DataType::Float64)?;
     }
     Ok(Arc::new(Schema::new(fields)))
+}
+
+/// Events after the end of a run leave no trace in its design: onsets in milliseconds, a wrong `tr` or
+/// `n_scans` would go unseen.
+fn warn_of_late(events: &Events, end: f64) {
+    let of_run = |run: &Run| {
+        let all: Vec<&Event> = run.events.values().flatten().collect();
+        let late = all.iter().filter(|event| event.onset >= end).count();
+        (late, all.len())
+    };
+    let mut late = events.runs.iter().map(|run| (run, of_run(run)));
+    if let Some((run, (late, all))) = late.find(|(_, (late, _))| *late > 0) {
+        log::warn!(
+            "{FUNCTION}: {}{late} of {all} events begin after the run, whose n_scans => … times tr => … are {end} s; \
+             they count nothing. Onsets are seconds",
+            keys::place(&events.keys, &run.key)
+        );
+    }
 }
 
 /// The columns `tr` and `time`. `time` is exact, as `tr_time` has it; the regressors are

@@ -6,6 +6,7 @@
 
 mod added;
 mod arguments;
+pub mod documentation;
 mod events;
 mod matrix;
 

@@ -1,5 +1,6 @@
 //! `encoding_scores((SELECT subject, bold, predicted FROM …))`: how well each voxel was predicted.
 
+pub mod documentation;
 mod sums;
 
 use std::collections::BTreeMap;

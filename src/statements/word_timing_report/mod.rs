@@ -1,6 +1,7 @@
 //! `word_timing_report((SELECT onset, duration, word FROM …), media => 'a.wav')`: what is wrong
 //! with the times of words, as a table.
 
+pub mod documentation;
 mod report;
 mod words;
 

@@ -1,4 +1,4 @@
-//! The Matroska container (RFC 9559; WebM is one): tracks, and where each block of a track lies.
+//! Where each block of a track of a Matroska file lies (RFC 9559; WebM is such a file).
 //!
 //! The file is walked once from block to block without reading what is in them, which
 //! gives the same table of samples that an MP4 carries in its index. symphonia's reader of
@@ -9,16 +9,14 @@ use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
-use super::ebml::{self, damaged, elements, id, identifier, number, text, unsigned};
-use super::mp4::{Sample, Shown, Timeline};
-use super::trouble::Trouble;
+use super::track::Track;
 use crate::access::scope;
+use crate::readers::ebml::{self, damaged, elements, id, identifier, number, unsigned};
+use crate::readers::mp4::{Sample, Shown, Timeline};
+use crate::readers::trouble::Trouble;
 
 /// What a Matroska file begins with.
 pub const MAGIC: [u8; 4] = id::EBML.to_be_bytes();
-
-/// The type of a video track.
-pub const VIDEO: u64 = 1;
 
 const NANOSECONDS: i64 = 1_000_000_000;
 
@@ -33,24 +31,6 @@ pub struct Matroska {
     /// Nanoseconds of a tick.
     scale: u64,
     pub tracks: Vec<Track>,
-}
-
-/// One track, as the file's header describes it.
-#[derive(Debug, Default, Clone)]
-pub struct Track {
-    number: u64,
-    /// 1 is video, 2 sound, 17 subtitles.
-    pub kind: u64,
-    /// Such as `V_MPEG4/ISO/AVC`.
-    pub codec: String,
-    pub private: Vec<u8>,
-    /// How long one block is shown, in nanoseconds.
-    default_duration: Option<u64>,
-    /// Its blocks are compressed or encrypted once more.
-    pub is_encoded: bool,
-    /// The numbers of ITU-T H.273 for the matrix, and 1 for limited and 2 for full range.
-    pub matrix: Option<u64>,
-    pub range: Option<u64>,
 }
 
 impl Matroska {
@@ -118,23 +98,9 @@ impl Matroska {
 
     fn read_tracks(&mut self, tracks: &[u8]) -> Result<(), String> {
         for (kind, entry) in elements(tracks)? {
-            if kind != id::TRACK_ENTRY {
-                continue;
+            if kind == id::TRACK_ENTRY {
+                self.tracks.push(Track::parse(entry)?);
             }
-            let mut track = Track::default();
-            for (kind, body) in elements(entry)? {
-                match kind {
-                    id::TRACK_NUMBER => track.number = unsigned(body)?,
-                    id::TRACK_TYPE => track.kind = unsigned(body)?,
-                    id::CODEC_ID => track.codec = text(body),
-                    id::CODEC_PRIVATE => track.private = body.to_vec(),
-                    id::DEFAULT_DURATION => track.default_duration = Some(unsigned(body)?),
-                    id::CONTENT_ENCODINGS => track.is_encoded = true,
-                    id::VIDEO => track.read_video(body)?,
-                    _ => {}
-                }
-            }
-            self.tracks.push(track);
         }
         Ok(())
     }
@@ -142,21 +108,17 @@ impl Matroska {
     /// The blocks of a track in the order in which they stand, which is that of decoding.
     /// Times are nanoseconds.
     pub fn samples(&mut self, track: usize) -> Result<Vec<Sample>, Trouble> {
-        let Some(Track {
-            number,
-            default_duration,
-            ..
-        }) = self.tracks.get(track).cloned()
-        else {
+        let Some(track) = self.tracks.get(track) else {
             return Err("it has no such track".into());
         };
+        let number = track.id;
         let scale = self.scale as i64;
         let nanoseconds = |ticks: i64| {
             ticks
                 .checked_mul(scale)
                 .ok_or_else(|| damaged("a time is out of range"))
         };
-        let default_duration = default_duration.and_then(|d| u32::try_from(d).ok());
+        let default_duration = track.frame_duration.and_then(|d| u32::try_from(d).ok());
         let mut samples: Vec<Sample> = vec![];
         let mut cluster = 0i64;
         // The sample whose group of block and attributes is being read.
@@ -220,7 +182,7 @@ impl Matroska {
         Ok(samples)
     }
 
-    /// The file, from which [`read_sample`](super::mp4::read_sample) reads, and its length.
+    /// The file, from which [`read_sample`](crate::readers::mp4::read_sample) reads, and its length.
     pub fn into_file(self) -> (File, u64) {
         (self.file.into_inner(), self.length)
     }
@@ -288,24 +250,6 @@ impl Matroska {
         moved
             .and_then(|()| self.file.read_exact(buffer))
             .map_err(|e| format!("cannot read {} bytes at {at}: {e}", buffer.len()))
-    }
-}
-
-impl Track {
-    fn read_video(&mut self, video: &[u8]) -> Result<(), String> {
-        for (kind, body) in elements(video)? {
-            if kind != id::COLOUR {
-                continue;
-            }
-            for (kind, body) in elements(body)? {
-                match kind {
-                    id::MATRIX => self.matrix = Some(unsigned(body)?),
-                    id::RANGE => self.range = Some(unsigned(body)?),
-                    _ => {}
-                }
-            }
-        }
-        Ok(())
     }
 }
 

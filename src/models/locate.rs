@@ -3,9 +3,10 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
-use datafusion::common::{Result, plan_datafusion_err};
+use datafusion::common::{Result, plan_datafusion_err, plan_err};
 
-use super::folder::has_graph;
+use super::graphs::graphs;
+use super::{embedding, image_embedding, vocoder};
 
 /// The organisation whose models may be named without it.
 const USUAL_ORGANISATION: &str = "sentence-transformers";
@@ -16,6 +17,26 @@ pub struct Place {
     /// The name by which SQL finds it, or the folder's own where it was given by path.
     pub name: String,
     pub path: PathBuf,
+}
+
+/// Models of one kind: those that a function takes.
+pub struct Kind {
+    /// As `SHOW MODELS` and messages call it.
+    pub name: &'static str,
+    /// Those that need no folder.
+    pub built_in: &'static [&'static str],
+    /// Whether the folder holds one, as its files say.
+    pub is_in: fn(&Path) -> bool,
+    /// How a user gets one, for messages.
+    pub how_to_get: &'static str,
+}
+
+/// The kinds of models that come in folders.
+const KINDS: [&Kind; 3] = [&vocoder::KIND, &embedding::KIND, &image_embedding::KIND];
+
+/// The kind of model that `folder` holds, if its files say one.
+pub fn kind_of(folder: &Path) -> Option<&'static Kind> {
+    KINDS.into_iter().find(|kind| (kind.is_in)(folder))
 }
 
 /// What a session's functions know of models besides the places of the process.
@@ -39,27 +60,14 @@ impl From<Option<&Path>> for Shelf {
 /// The folder of the model `name`: a path if it has a slash and is a folder, else a
 /// name looked for in the database's folder, in the folders of `VOXQL_MODELS`, in
 /// `./models`, and in the cache of Hugging Face.
-pub fn find(name: &str, shelf: &Shelf) -> Result<Place> {
-    find_as(name, shelf, "embedding model", &["hashing"], HOW_TO_GET)
-}
-
-/// The same for models of another kind: `kind`, those that need no folder, and how to get one are for
-/// the message when there is none.
-pub fn find_as(
-    name: &str,
-    shelf: &Shelf,
-    kind: &str,
-    built_in: &[&str],
-    how_to_get: &str,
-) -> Result<Place> {
+pub fn find(name: &str, shelf: &Shelf, kind: &Kind) -> Result<Place> {
     let mut places = Places::of_process(shelf.folder.as_deref());
     places.names_only = shelf.names_only;
-    places.find(name, kind, built_in, how_to_get)
+    places.find(name, kind)
 }
 
-/// The models of this machine that [`find`] finds by name, besides `hashing`: those
-/// in the database's folder `shelf`, in the folders of `VOXQL_MODELS`, in `./models`, and in the
-/// cache of Hugging Face.
+/// The models of this machine that [`find`] finds by name, of all kinds: those in the database's folder
+/// `shelf`, in the folders of `VOXQL_MODELS`, in `./models`, and in the cache of Hugging Face.
 pub fn available(shelf: Option<&Path>) -> Vec<Place> {
     Places::of_process(shelf).list()
 }
@@ -94,11 +102,6 @@ pub fn repository(name: &str) -> String {
     }
 }
 
-/// How a user gets a model, for messages.
-const HOW_TO_GET: &str = "To get one: `voxql models pull all-MiniLM-L6-v2`, or ORGANISATION/NAME of any \
-     sentence-transformers model on Hugging Face that has an ONNX graph; or give the path of a model's \
-     folder; or use model => 'hashing', which needs no files and knows spelling, not meaning";
-
 /// The folders that hold models.
 struct Places {
     /// Folders with one folder per model.
@@ -123,29 +126,51 @@ impl Places {
         }
     }
 
-    fn find(&self, name: &str, kind: &str, built_in: &[&str], how_to_get: &str) -> Result<Place> {
-        let found = self.candidates(name);
+    fn find(&self, name: &str, kind: &Kind) -> Result<Place> {
         // A cache often holds a model without its ONNX graph: another place may have it.
         // If none does, the reader of the folder says what is missing.
-        let best = found
-            .iter()
-            .find(|place| has_graph(&place.path))
-            .or(found.first());
-        best.cloned().ok_or_else(|| {
+        let best = self
+            .candidates(name)
+            .into_iter()
+            .min_by_key(|place| (!has_graph(&place.path), !(kind.is_in)(&place.path)));
+        let available = || {
+            let folders = self.list();
+            let folders = folders.iter().filter(|place| (kind.is_in)(&place.path));
+            let folders = folders.map(|place| place.name.as_str());
+            let names: Vec<&str> = kind.built_in.iter().copied().chain(folders).collect();
+            match names.is_empty() {
+                true => "none".to_string(),
+                false => names.join(", "),
+            }
+        };
+        if let Some(place) = &best
+            && !(kind.is_in)(&place.path)
+            && let Some(other) = kind_of(&place.path)
+        {
+            return plan_err!(
+                "'{}' is a model of the kind {}, and here one of the kind {} is wanted. Available: {}. {}",
+                place.path.display(),
+                other.name,
+                kind.name,
+                available(),
+                kind.how_to_get
+            );
+        }
+        best.ok_or_else(|| {
             if self.names_only && name.contains(['/', '\\']) {
                 return plan_datafusion_err!(
-                    "there is no {kind} '{name}': a server's models are called by name, not by the path of a folder; \
+                    "there is no {} model '{name}': a server's models are called by name, not by the path of a folder; \
                      put it on a shelf of the server's (voxql models pull NAME --db DIR, or the environment \
-                     variable VOXQL_MODELS), and SHOW MODELS lists it"
+                     variable VOXQL_MODELS), and SHOW MODELS lists it",
+                    kind.name
                 );
             }
-            let built_in = built_in.iter().map(|name| name.to_string());
-            let folders = self.list().into_iter().map(|place| place.name);
-            let available: Vec<String> = built_in.chain(folders).collect();
             plan_datafusion_err!(
-                "there is no {kind} '{name}'. Searched: {}. Available: {}. {how_to_get}",
+                "there is no {} model '{name}'. Searched: {}. Available: {}. {}",
+                kind.name,
                 self.describe(),
-                available.join(", ")
+                available(),
+                kind.how_to_get
             )
         })
     }
@@ -241,6 +266,11 @@ impl Places {
         }
         places.join(", ")
     }
+}
+
+/// Whether `folder` holds a graph: what tells a model from any other folder.
+fn has_graph(folder: &Path) -> bool {
+    !graphs(folder).is_empty()
 }
 
 /// The versions of a repository in the cache of Hugging Face, that of `refs/main` first.
@@ -351,9 +381,50 @@ mod tests {
             assert_eq!(!places.candidates(name).is_empty(), is_there, "{name}");
         }
         let path = root.path().join("shelf/a");
-        let found = places.find(path.to_str().unwrap(), "model", &[], "");
+        let found = places.find(path.to_str().unwrap(), &embedding::KIND);
         let error = found.unwrap_err().to_string();
         assert!(error.contains("called by name"), "{error}");
+    }
+
+    #[test]
+    fn a_function_is_offered_its_own_kind() {
+        let root = tempfile::tempdir().unwrap();
+        let places = places(root.path());
+        let write = |file: &str, text: &str| {
+            std::fs::write(root.path().join("shelf").join(file), text).unwrap();
+        };
+        for name in ["text", "pictures", "voice"] {
+            model(&root.path().join("shelf").join(name));
+        }
+        write("text/tokenizer.json", "{}");
+        write("pictures/preprocessor_config.json", "{}");
+        // It lacks the rest, and is a vocoder all the same.
+        write("voice/config.json", r#"{"kind": "vocoder"}"#);
+        for (kind, own, available) in [
+            (&embedding::KIND, "text", "Available: hashing, text. "),
+            (&image_embedding::KIND, "pictures", "Available: pictures. "),
+            (&vocoder::KIND, "voice", "Available: voice. "),
+        ] {
+            assert!(places.find(own, kind).is_ok(), "{own}");
+            let error = |name: &str| places.find(name, kind).unwrap_err().to_string();
+            let missing = error("nowhere");
+            assert!(missing.contains(available), "{missing}");
+            assert!(missing.contains(&format!("no {} model 'nowhere'", kind.name)));
+            for other in ["text", "pictures", "voice"]
+                .into_iter()
+                .filter(|o| *o != own)
+            {
+                let other_kind = kind_of(&root.path().join("shelf").join(other)).unwrap();
+                let says = format!("is a model of the kind {}, and", other_kind.name);
+                let message = error(other);
+                assert!(
+                    message.contains(&says) && message.contains(available),
+                    "{message}"
+                );
+            }
+            // The reader of a folder that says nothing says what it lacks.
+            assert!(places.find("a", kind).is_ok());
+        }
     }
 
     #[test]
