@@ -195,12 +195,20 @@ impl Shell {
     }
 }
 
+/// Bytes of a thread's stack: the longest expression that is taken, which is a tree as deep, has room in it. Only what
+/// is used of it is memory.
+const STACK: usize = 64 << 20;
+
 pub fn workers(threads: Option<usize>) -> Result<Runtime, Stop> {
     let mut builder = Builder::new_multi_thread();
     if let Some(threads) = threads {
         builder.worker_threads(threads);
     }
-    builder.enable_all().build().map_err(no_threads)
+    builder
+        .thread_stack_size(STACK)
+        .enable_all()
+        .build()
+        .map_err(no_threads)
 }
 
 pub fn no_threads(error: std::io::Error) -> Stop {
