@@ -92,7 +92,7 @@ impl FlightSqlService for Service {
         let running = self.queries.begin(&user, prepared.text());
         let rows = running
             .or_cancelled(async {
-                let (session, planned) = self.bound(session, prepared).await?;
+                let (session, planned) = self.bound(&user, session, prepared).await?;
                 self.ready(&user, session, planned).await
             })
             .await?;
@@ -161,7 +161,7 @@ impl FlightSqlService for Service {
         let running = self.queries.begin(&user, prepared.text());
         running
             .or_cancelled(async {
-                let (session, planned) = self.bound(session, prepared).await?;
+                let (session, planned) = self.bound(&user, session, prepared).await?;
                 self.update(&user, session, planned).await
             })
             .await

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{DataType, IntervalUnit, Schema, SchemaRef};
 use arrow_flight::decode::FlightRecordBatchStream;
 use arrow_flight::error::FlightError;
 use arrow_flight::sql::{CommandStatementIngest, TableExistsOption, TableNotExistOption};
@@ -123,6 +123,18 @@ async fn rows_of(
     let Some(schema) = batches.schema().cloned() else {
         return exec_err!("the client sent no columns");
     };
+    for (i, field) in schema.fields().iter().enumerate() {
+        let name = field.name();
+        if schema.fields()[..i].iter().any(|f| f.name() == name) {
+            return plan_err!("two columns are called {name}");
+        }
+        if !is_storable(field.data_type()) {
+            return plan_err!(
+                "column {name}: a table has no {}; send it as another type",
+                field.data_type()
+            );
+        }
+    }
     // The batch at hand counts against the memory of all queries.
     let pool = &session.context().runtime_env().memory_pool;
     let held = MemoryConsumer::new("rows that a client sends").register(pool);
@@ -140,6 +152,23 @@ async fn rows_of(
     };
     let table = StreamingTable::try_new(schema, vec![Arc::new(source)])?;
     LogicalPlanBuilder::scan("sent", provider_as_source(Arc::new(table)), None)?.build()
+}
+
+/// Whether Parquet has the type, as arrow-rs writes it.
+fn is_storable(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Union(..) | DataType::Interval(IntervalUnit::MonthDayNano) => false,
+        DataType::Struct(fields) => {
+            !fields.is_empty() && fields.iter().all(|f| is_storable(f.data_type()))
+        }
+        DataType::List(item)
+        | DataType::LargeList(item)
+        | DataType::ListView(item)
+        | DataType::LargeListView(item)
+        | DataType::FixedSizeList(item, _)
+        | DataType::Map(item, _) => is_storable(item.data_type()),
+        _ => true,
+    }
 }
 
 fn not_read(error: FlightError) -> DataFusionError {

@@ -70,6 +70,11 @@ pub fn one_statement(session: &Session, sql: &str) -> Result<Statement> {
     }
 }
 
+/// Whether a statement waits for a turn: not those about queries, which may be wanted because there is none.
+pub fn waits(statement: &Statement) -> bool {
+    !matches!(statement.kind, Kind::ShowQueries | Kind::CancelQuery(_))
+}
+
 /// Plans a statement. It looks at the files that the statement names, and computes the tables of
 /// calls such as `design_matrix((SELECT …))`; nothing is changed.
 ///

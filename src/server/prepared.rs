@@ -28,7 +28,7 @@ const MOST: usize = 10_000;
 pub struct Prepared {
     /// Who prepared it; to others it does not exist.
     owner: Arc<User>,
-    statement: Statement,
+    pub statement: Statement,
     pub parameters: Schema,
     /// Columns of the result; none for a statement that gives no rows.
     pub columns: Option<Schema>,

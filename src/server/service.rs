@@ -31,6 +31,7 @@ use super::stream::{FlightStream, send_batch};
 use super::users::User;
 use super::{catalog, info, parameters};
 use crate::session::Session;
+use crate::statements::Statement;
 
 /// Bytes of parameters that a prepared statement holds.
 const MOST_PARAMETERS: usize = 64 << 20;
@@ -146,15 +147,38 @@ impl Service {
     /// ran before.
     pub async fn bound(
         &self,
+        user: &User,
         session: Arc<Session>,
         prepared: Arc<Prepared>,
     ) -> Result<(Arc<Session>, Planned), Status> {
+        let waits = planned::waits(&prepared.statement);
+        let work = async move {
+            let bound = prepared.bound(session).await;
+            bound.map_err(|error| status(&error))
+        };
+        self.plan(user, waits, work).await
+    }
+
+    /// The one statement of a client's text.
+    async fn parsed(&self, session: &Arc<Session>, sql: String) -> Result<Statement, Status> {
+        let session = Arc::clone(session);
         self.workers
-            .run(async move {
-                let bound = prepared.bound(session).await;
-                bound.map_err(|error| status(&error))
-            })
+            .run(async move { one_statement(&session, &sql).map_err(|error| status(&error)) })
             .await
+    }
+
+    /// Plans, in the user's turn if the statement waits for one: planning computes the tables of calls such as
+    /// `design_matrix((SELECT …))`.
+    async fn plan<T: Send + 'static>(
+        &self,
+        user: &User,
+        waits: bool,
+        work: impl Future<Output = Result<T, Status>> + Send + 'static,
+    ) -> Result<T, Status> {
+        match waits {
+            true => self.workers.run_in_turn(user, work).await,
+            false => self.workers.run(work).await,
+        }
     }
 
     pub async fn planned(
@@ -163,21 +187,20 @@ impl Service {
         session: Arc<Session>,
         sql: String,
     ) -> Result<Planned, Status> {
-        let planned = self
-            .workers
-            .run(async move {
-                let planned = async {
-                    let statement = one_statement(&session, &sql)?;
-                    let planned = planned::plan(&session, statement).await?;
-                    let parameters = match planned.logical() {
-                        Some(plan) => parameters::schema(plan)?,
-                        None => Schema::empty(),
-                    };
-                    planned.bind(&parameters, None)
+        let statement = self.parsed(&session, sql).await?;
+        let waits = planned::waits(&statement);
+        let work = async move {
+            let planned = async {
+                let planned = planned::plan(&session, statement).await?;
+                let parameters = match planned.logical() {
+                    Some(plan) => parameters::schema(plan)?,
+                    None => Schema::empty(),
                 };
-                planned.await.map_err(|error| status(&error))
-            })
-            .await?;
+                planned.bind(&parameters, None)
+            };
+            planned.await.map_err(|error| status(&error))
+        };
+        let planned = self.plan(user, waits, work).await?;
         planned.permit(user)?;
         Ok(planned)
     }
@@ -195,7 +218,7 @@ impl Service {
             Some(columns) if !prepared.is_bound() => return Ok(columns.clone()),
             Some(_) => {}
         }
-        let (session, planned) = self.bound(session, prepared).await?;
+        let (session, planned) = self.bound(user, session, prepared).await?;
         let rows = self.ready(user, session, planned).await?;
         Ok(rows.schema().as_ref().clone())
     }
@@ -207,14 +230,10 @@ impl Service {
         user: &Arc<User>,
         sql: String,
     ) -> Result<Prepared, Status> {
-        let (session, user) = (Arc::clone(session), Arc::clone(user));
-        self.workers
-            .run(async move {
-                let statement = one_statement(&session, &sql);
-                let statement = statement.map_err(|error| status(&error))?;
-                Prepared::new(session, user, statement).await
-            })
-            .await
+        let statement = self.parsed(session, sql).await?;
+        let waits = planned::waits(&statement);
+        let work = Prepared::new(Arc::clone(session), Arc::clone(user), statement);
+        self.plan(user, waits, work).await
     }
 
     /// Makes a result ready: what changes something is done now, once.

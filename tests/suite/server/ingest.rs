@@ -3,7 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+use arrow::array::{
+    ArrayRef, Int64Array, IntervalMonthDayNanoArray, ListArray, RecordBatch, StructArray,
+    UnionArray,
+};
+use arrow::buffer::OffsetBuffer;
+use arrow::datatypes::{DataType, Field, Schema};
 use arrow_flight::sql::{CommandStatementIngest, TableExistsOption, TableNotExistOption};
 use futures::StreamExt;
 use tonic::Code;
@@ -53,6 +58,41 @@ async fn ingest_creates_appends_and_replaces() {
         .await
         .unwrap();
     assert_eq!(number(&mut client, "SELECT n FROM \"My Table\"").await, 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn columns_that_no_table_can_have_are_refused() {
+    let mut client = start().await;
+    let interval: ArrayRef = Arc::new(IntervalMonthDayNanoArray::new_null(1));
+    let nothing: ArrayRef = Arc::new(StructArray::new_empty_fields(1, None));
+    let item = Arc::new(Field::new_list_field(nothing.data_type().clone(), true));
+    let one = OffsetBuffer::from_lengths([1]);
+    let list: ArrayRef = Arc::new(ListArray::new(item, one, Arc::clone(&nothing), None));
+    let number: ArrayRef = Arc::new(Int64Array::from(vec![1]));
+    let union = {
+        let fields = [(0, Arc::new(Field::new("n", DataType::Int64, true)))];
+        let children = vec![Arc::clone(&number)];
+        UnionArray::try_new(fields.into_iter().collect(), vec![0].into(), None, children)
+    };
+    let union: ArrayRef = Arc::new(union.unwrap());
+    for column in [interval, nothing, list, union] {
+        let field = Field::new("odd", column.data_type().clone(), true);
+        let schema = Arc::new(Schema::new(vec![field]));
+        let rows = RecordBatch::try_new(schema, vec![column]).unwrap();
+        let error = ingest(&mut client, create("t"), vec![rows]).await;
+        let (code, message) = refused(error.unwrap_err());
+        assert_eq!(code, Code::InvalidArgument, "{message}");
+        assert!(message.contains("column odd"), "{message}");
+    }
+    let field = Field::new("twice", DataType::Int64, true);
+    let schema = Arc::new(Schema::new(vec![field.clone(), field]));
+    let rows = RecordBatch::try_new(schema, vec![Arc::clone(&number), number]).unwrap();
+    let error = ingest(&mut client, create("t"), vec![rows]).await;
+    let (_, message) = refused(error.unwrap_err());
+    assert!(
+        message.contains("two columns are called twice"),
+        "{message}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -23,18 +23,22 @@ async fn one_user_s_heavy_queries_do_not_starve_another() {
     first.handshake("heavy", "correct horse").await.unwrap();
     let token = first.token().unwrap().to_string();
     let (mut heavy, mut streams) = (vec![first], Vec::new());
+    let mut waiting = Vec::new();
     for _ in 0..12 {
         // A connection each: what is not read of one result holds up all others of its connection.
         let mut client = connect(address).await;
         client.set_token(token.clone());
-        let info = client.execute(ENDLESS.to_string(), None).await.unwrap();
-        let mut stream = client.do_get(ticket(&info)).await.unwrap();
         // Three run and are not read; nine wait for them.
         if streams.len() < 3 {
+            let info = client.execute(ENDLESS.to_string(), None).await.unwrap();
+            let mut stream = client.do_get(ticket(&info)).await.unwrap();
             stream.next().await.unwrap().unwrap();
+            streams.push(stream);
+            heavy.push(client);
+        } else {
+            let sent = async move { client.execute(ENDLESS.to_string(), None).await };
+            waiting.push(tokio::spawn(sent));
         }
-        streams.push(stream);
-        heavy.push(client);
     }
     let mut light = connect(address).await;
     light.handshake("light", "battery staple").await.unwrap();
@@ -42,8 +46,38 @@ async fn one_user_s_heavy_queries_do_not_starve_another() {
         let answer = tokio::time::timeout(Duration::from_secs(20), number(&mut light, "SELECT 1"));
         assert_eq!(answer.await.unwrap(), 1);
     }
+    assert!(waiting.iter().all(|sent| !sent.is_finished()));
+    waiting.iter().for_each(|sent| sent.abort());
     drop(streams);
     drop(heavy);
+    until_idle(&session).await;
+}
+
+/// Planning waits for a turn as well, since it computes the tables of some calls; what is asked about queries does not.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_computed_for_a_plan_waits_for_its_turn() {
+    let options = Options {
+        max_queries: 1,
+        ..on_a_free_port()
+    };
+    let (session, address) = serve(&options).await;
+    let (mut first, mut second) = (connect(address).await, connect(address).await);
+    let info = first.execute(ENDLESS.to_string(), None).await.unwrap();
+    let mut stream = first.do_get(ticket(&info)).await.unwrap();
+    stream.next().await.unwrap().unwrap();
+    let sql = "SELECT count(*) FROM design_matrix((SELECT 1 AS onset, 1 AS duration), tr => 2, n_scans => 10)";
+    let counted = tokio::spawn(async move { number(&mut second, sql).await });
+    let mut third = connect(address).await;
+    let queries = loop {
+        let queries = ask(&mut third, "SHOW QUERIES").await.unwrap();
+        if queries.num_rows() > 1 {
+            break queries;
+        }
+    };
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(queries.num_rows() >= 2 && !counted.is_finished());
+    drop((stream, first));
+    assert_eq!(counted.await.unwrap(), 10);
     until_idle(&session).await;
 }
 
