@@ -130,10 +130,7 @@ fn bad_files() {
             b"start\tduration\n1\t2\n",
             ["no column onset", "its columns are start, duration"],
         ),
-        (
-            b"onset\tlength\n1\t2\n",
-            ["no column duration", "STORED AS CSV"],
-        ),
+        (b"onset\tlength\n1\t2\n", ["no column duration", "read_tsv"]),
         (b"onset\tduration\t\n1\t2\t\n", ["column 3 has no name", ""]),
         (
             b"onset\tduration\tonset\n1\t2\t3\n",
