@@ -93,6 +93,9 @@ async fn create_view(session: &Session, create: CreateView, text: &str) -> Resul
     if create.temporary {
         return plan_err!("temporary views are not supported; leave TEMPORARY out");
     }
+    if let Some(parameter) = create.input.get_parameter_names()?.into_iter().min() {
+        return plan_err!("view {name}: a view has no parameters, and this one names {parameter}");
+    }
     define(session, ObjectKind::View, name, create.or_replace, text).await
 }
 

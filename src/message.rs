@@ -52,6 +52,9 @@ pub fn message(error: &DataFusionError) -> Message {
             "internal error, please report it: {}",
             without_backtrace(text)
         )),
+        DataFusionError::Execution(text) if text.contains(COERCION) => {
+            plain(of_function(without_backtrace(text)).to_owned())
+        }
         DataFusionError::Plan(text)
         | DataFusionError::Execution(text)
         | DataFusionError::Configuration(text) => plain(without_backtrace(text).to_owned()),
@@ -60,6 +63,18 @@ pub fn message(error: &DataFusionError) -> Message {
         DataFusionError::IoError(error) => plain(error.to_string()),
         other => plain(other.strip_backtrace()),
     }
+}
+
+/// What DataFusion says before a function's own words on the types of its arguments.
+const COERCION: &str = "user-defined coercion failed with: ";
+
+/// A function's own words.
+fn of_function(text: &str) -> &str {
+    let Some((_, said)) = text.split_once(COERCION) else {
+        return text;
+    };
+    let said = said.strip_prefix("Error during planning: ").unwrap_or(said);
+    said.strip_prefix("Execution error: ").unwrap_or(said)
 }
 
 /// Errors of libraries often carry a DataFusion error that went through them.
@@ -164,6 +179,13 @@ mod tests {
         }
         let text = of("SELECT 1 + true").await.text;
         assert!(!text.contains("type_coercion"), "{text}");
+    }
+
+    #[test]
+    fn a_function_s_own_words_stay() {
+        let said = "Function 'f' user-defined coercion failed with: Error during planning: f: tr is a number";
+        let error = DataFusionError::Execution(said.into());
+        assert_eq!(message(&error).text, "f: tr is a number");
     }
 
     #[test]

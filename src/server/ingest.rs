@@ -57,6 +57,9 @@ pub async fn ingest(
                 {
                     append(session, table, &rows).await
                 }
+                Err(_) if session.database().exists(ObjectKind::Table, table) => {
+                    return Err(exists(table));
+                }
                 created => created,
             }
         }
@@ -67,11 +70,7 @@ pub async fn ingest(
         Some(ObjectKind::Table) if options.if_exists == TableExistsOption::Append as i32 => {
             append(session, table, &rows).await
         }
-        Some(ObjectKind::Table) => {
-            return Err(Status::already_exists(format!(
-                "table {table} exists; append to it or replace it"
-            )));
-        }
+        Some(ObjectKind::Table) => return Err(exists(table)),
         Some(other) => {
             return Err(Status::already_exists(format!(
                 "{table} exists as a {}; rows go into tables of the database",
@@ -80,6 +79,10 @@ pub async fn ingest(
         }
     };
     plan.map_err(|error| status(&error))
+}
+
+fn exists(table: &str) -> Status {
+    Status::already_exists(format!("table {table} exists; append to it or replace it"))
 }
 
 fn refuse_the_unsupported(command: &CommandStatementIngest) -> Result<(), Status> {

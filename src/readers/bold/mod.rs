@@ -184,7 +184,7 @@ impl Format for Bold {
         let request = Request::parse(options)?;
         let files = leave_out_empty(self.function(), pair::once(files))?;
         let mut regions = Regions::default();
-        let mut conflicts: BTreeMap<String, (&Path, usize)> = BTreeMap::new();
+        let mut doubts: BTreeMap<String, (&Path, usize)> = BTreeMap::new();
         let mut lengths = vec![];
         let mut metadata = Metadata::default();
         let mut timed = Timed::All;
@@ -198,17 +198,17 @@ impl Format for Bold {
                 });
             }
             metadata.add(path, run.metadata());
-            if let Some(conflict) = time.and_then(|time| time.conflict) {
-                conflicts.entry(conflict).or_insert((path, 0)).1 += 1;
+            if let Some(doubt) = time.and_then(|time| time.doubt) {
+                doubts.entry(doubt).or_insert((path, 0)).1 += 1;
             }
             lengths.push(run.length(&request, &mut regions)?);
         }
-        for (conflict, (path, count)) in conflicts {
+        for (doubt, (path, count)) in doubts {
             let more = match count {
                 1 => String::new(),
                 _ => format!(" (and {} more)", count - 1),
             };
-            log::warn!("{}{more}: {conflict}", path.display());
+            log::warn!("{}{more}: {doubt}", path.display());
         }
         let mut metadata = metadata.common();
         if let Some(mask) = options.text("mask") {

@@ -10,16 +10,19 @@ use crate::readers::format::file_error;
 /// Two times that differ by more than this part of the larger are a conflict.
 const TOLERANCE: f64 = 1e-3;
 
+/// Seconds that no scanner takes for a volume: milliseconds without their unit.
+const LONGEST: f64 = 100.0;
+
 const NS_PER_DAY: f64 = 86_400e9;
 
-/// A repetition time, and what to tell the user if sources disagree on it.
+/// A repetition time, and what to tell the user if sources disagree on it, or it cannot well be.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RepetitionTime {
     /// Whole nanoseconds, from 1 to a day of them, so that volume · time fits an `i64`.
     pub ns: i64,
     /// When the first volume starts, from the start of the run; within a hundred days.
     start_ns: i64,
-    pub conflict: Option<String>,
+    pub doubt: Option<String>,
 }
 
 impl RepetitionTime {
@@ -61,17 +64,23 @@ impl RepetitionTime {
             .filter(|(_, other)| (other - seconds).abs() > TOLERANCE * other.max(seconds))
             .map(|(name, other)| format!("{name} says {other} s"))
             .collect();
-        let conflict = (!others.is_empty()).then(|| {
-            format!(
-                "the repetition time is {seconds} s from {source}, although {}",
-                others.join(" and ")
-            )
-        });
+        let doubt = if !others.is_empty() {
+            Some(format!("although {}", others.join(" and ")))
+        } else if seconds > LONGEST {
+            Some(format!(
+                "which is long; if it is in milliseconds, a BIDS sidecar with RepetitionTime {} says so",
+                seconds / 1e3
+            ))
+        } else {
+            None
+        };
+        let doubt =
+            doubt.map(|doubt| format!("the repetition time is {seconds} s from {source}, {doubt}"));
         match nanoseconds(seconds) {
             Some(ns) => Ok(Some(RepetitionTime {
                 ns,
                 start_ns: 0,
-                conflict,
+                doubt,
             })),
             None => Err(file_error(
                 path,
@@ -172,25 +181,33 @@ mod tests {
     }
 
     #[test]
-    fn the_sidecar_wins_and_the_conflict_names_both() {
+    fn the_sidecar_wins_and_the_doubt_names_both() {
         let found = find(r#"{"RepetitionTime": 2.5}"#, Some(1.0), None).unwrap();
         assert_eq!(found.seconds(), 2.5);
-        let conflict = found.conflict.unwrap();
+        let doubt = found.doubt.unwrap();
         assert!(
-            conflict.contains("2.5 s from the BIDS sidecar")
-                && conflict.contains("the header says 1 s"),
-            "{conflict}"
+            doubt.contains("2.5 s from the BIDS sidecar") && doubt.contains("the header says 1 s"),
+            "{doubt}"
         );
         let found = find("{}", Some(1.49), Some(2.0)).unwrap();
         assert_eq!(found.ns, 1_490_000_000);
-        assert!(found.conflict.unwrap().contains("tr => says 2 s"));
+        assert!(found.doubt.unwrap().contains("tr => says 2 s"));
         assert_eq!(find("{}", None, Some(0.72)).unwrap().ns, 720_000_000);
+    }
+
+    #[test]
+    fn milliseconds_that_are_called_seconds_are_told() {
+        let found = find("{}", Some(2500.0), None).unwrap();
+        assert_eq!(found.seconds(), 2500.0);
+        let doubt = found.doubt.unwrap();
+        assert!(doubt.contains("RepetitionTime 2.5 "), "{doubt}");
+        assert_eq!(find("{}", Some(20.0), None).unwrap().doubt, None);
     }
 
     #[test]
     fn nearly_equal_times_are_no_conflict() {
         let found = find(r#"{"RepetitionTime": 2}"#, Some(2.0019), Some(2.0)).unwrap();
-        assert_eq!(found.conflict, None);
+        assert_eq!(found.doubt, None);
         assert_eq!(found.seconds(), 2.0);
     }
 
