@@ -40,8 +40,21 @@ pub enum Control {
     CancelQuery(u64),
 }
 
-/// A result that nobody has fetched yet; a query starts with the first rows that are asked for.
-pub type Rows = SendableRecordBatchStream;
+/// A result that nobody has fetched yet.
+pub enum Rows {
+    /// It starts with the first rows that are asked for, and waits for its turn.
+    Query(SendableRecordBatchStream),
+    /// They are there already.
+    Held(SendableRecordBatchStream),
+}
+
+impl Rows {
+    pub fn schema(&self) -> SchemaRef {
+        match self {
+            Self::Query(rows) | Self::Held(rows) => rows.schema(),
+        }
+    }
+}
 
 /// Bytes of a statement's text. As tokens it takes a hundred times as much memory, which nobody counts.
 const LONGEST: usize = 4 << 20;
@@ -188,7 +201,7 @@ impl Planned {
     /// something is done when this returns, and has one row that says what was done.
     pub async fn ready(self, session: &Session) -> Result<Rows> {
         match self {
-            Self::Query(plan) => Ok(session.run_rows(plan).await?.stream),
+            Self::Query(plan) => Ok(Rows::Query(session.run_rows(plan).await?.stream)),
             Self::Change { plan, text } => {
                 let answer = session.execute_plan(plan, &text).await?;
                 said(answer, true).await
@@ -227,7 +240,7 @@ fn count(batch: &RecordBatch) -> Option<u64> {
 async fn said(answer: Answer, to_its_end: bool) -> Result<Rows> {
     let AnswerKind::Done(text_said) = answer.kind else {
         if !to_its_end {
-            return Ok(answer.stream);
+            return Ok(Rows::Query(answer.stream));
         }
         let schema = answer.stream.schema();
         let batches: Vec<RecordBatch> = answer.stream.try_collect().await?;
@@ -250,5 +263,5 @@ pub fn sentence(text: String) -> Result<RecordBatch> {
 
 pub fn held(schema: SchemaRef, batches: Vec<RecordBatch>) -> Result<Rows> {
     let stream = MemoryStream::try_new(batches, schema, None)?;
-    Ok(Box::pin(stream))
+    Ok(Rows::Held(Box::pin(stream)))
 }

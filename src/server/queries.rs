@@ -276,7 +276,7 @@ mod tests {
 
     fn rows() -> Rows {
         let schema = Arc::new(Schema::empty());
-        Box::pin(EmptyRecordBatchStream::new(schema))
+        Rows::Query(Box::pin(EmptyRecordBatchStream::new(schema)))
     }
 
     fn user(name: &str) -> Arc<User> {

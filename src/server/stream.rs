@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use arrow_flight::FlightData;
+use datafusion::execution::SendableRecordBatchStream;
 use futures::{Stream, TryStreamExt};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tonic::Status;
@@ -22,7 +23,7 @@ pub type FlightStream = Pin<Box<dyn Stream<Item = Result<FlightData, Status>> + 
 /// so a client that does not read holds this much, and what its query holds.
 const READY: usize = 2;
 
-/// Starts the query when it is the user's turn, and streams its rows. It ends when the client goes away.
+/// Starts a query when it is the user's turn, and streams its rows; rows that are there need no turn. It ends when the client goes away.
 pub fn send(
     workers: &Workers,
     user: &User,
@@ -32,11 +33,18 @@ pub fn send(
 ) -> FlightStream {
     let (sender, receiver) = channel(READY);
     let encoder = Encoder::new(&rows.schema(), limit);
+    let (rows, waits) = match rows {
+        Rows::Query(rows) => (rows, true),
+        Rows::Held(rows) => (rows, false),
+    };
     let turns = Arc::clone(&workers.turns);
     let name = user.name.clone();
     let messages_go = sender.clone();
     let job = Job(workers.threads.spawn(async move {
-        let _turn = turns.take(&name).await;
+        let _turn = match waits {
+            true => Some(turns.take(&name).await),
+            false => None,
+        };
         pump(rows, encoder, messages_go).await
     }));
     tokio::spawn(watch(job, sender, running, workers.clone()));
@@ -55,7 +63,7 @@ pub fn send_batch(batch: arrow::array::RecordBatch, limit: usize) -> Result<Flig
 }
 
 async fn pump(
-    mut rows: Rows,
+    mut rows: SendableRecordBatchStream,
     mut encoder: Encoder,
     sender: Sender<Result<FlightData, Status>>,
 ) -> Result<(), Status> {
@@ -149,7 +157,7 @@ mod tests {
         let rows = RecordBatchStreamAdapter::new(batch().schema(), batches);
         let number = queries
             .begin(&ana(), "SELECT 1")
-            .keep(Box::pin(rows))
+            .keep(Rows::Query(Box::pin(rows)))
             .unwrap();
         let (rows, running) = queries.fetch(&ana(), number).unwrap();
         let workers = Workers {

@@ -7,7 +7,7 @@ use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use nanomp3::{DecodeError, MAX_SAMPLES_PER_FRAME};
-use symphonia::core::codecs::audio::well_known::CODEC_ID_MP3;
+use symphonia::core::codecs::audio::well_known::{CODEC_ID_MP3, CODEC_ID_OPUS};
 use symphonia::core::codecs::audio::{AudioCodecParameters, AudioDecoder, AudioDecoderOptions};
 use symphonia::core::errors::Error;
 use symphonia::core::packet::Packet;
@@ -43,11 +43,12 @@ impl Codec {
             symphonia::default::get_codecs().make_audio_decoder(parameters, &options)
         })
         .map(Self::Symphonia)
-        .map_err(|e| {
-            format!(
+        .map_err(|e| match parameters.codec {
+            CODEC_ID_OPUS => "its sound is Opus, which is not decoded".to_string(),
+            _ => format!(
                 "its sound is in a coding that is not decoded ({})",
                 explain(&e)
-            )
+            ),
         })
     }
 

@@ -69,7 +69,9 @@ async fn what_is_computed_for_a_plan_waits_for_its_turn() {
     let counted = tokio::spawn(async move { number(&mut second, sql).await });
     let mut third = connect(address).await;
     let queries = loop {
-        let queries = ask(&mut third, "SHOW QUERIES").await.unwrap();
+        let asked = ask(&mut third, "SHOW QUERIES");
+        let queries = tokio::time::timeout(Duration::from_secs(20), asked).await;
+        let queries = queries.unwrap().unwrap();
         if queries.num_rows() > 1 {
             break queries;
         }
@@ -77,7 +79,8 @@ async fn what_is_computed_for_a_plan_waits_for_its_turn() {
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert!(queries.num_rows() >= 2 && !counted.is_finished());
     drop((stream, first));
-    assert_eq!(counted.await.unwrap(), 10);
+    let counted = tokio::time::timeout(Duration::from_secs(60), counted).await;
+    assert_eq!(counted.unwrap().unwrap(), 10);
     until_idle(&session).await;
 }
 

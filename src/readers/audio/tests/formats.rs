@@ -102,7 +102,7 @@ fn as_ffmpeg_where_the_delay_is_not_said(#[case] name: &str) {
 /// What is not decoded in the process.
 #[rstest]
 #[case("tone.opus", 48_000, 120_000, 2, "Opus")]
-#[case("opus.webm", 48_000, 120_000, 2, "OPUS")]
+#[case("opus.webm", 48_000, 120_000, 2, "Opus")]
 #[case("surround.m4a", 44_100, 44_100, 6, "AAC with 5.1 channels")]
 #[case("pcm.mov", 8000, 2400, 2, "PCM in an MP4")]
 fn through_ffmpeg(
