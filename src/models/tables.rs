@@ -3,9 +3,13 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Float64Array, Int64Array, RecordBatch, StringArray};
+use arrow::array::{
+    ArrayRef, FixedSizeListArray, Float64Array, Int64Array, ListArray, RecordBatch, StringArray,
+};
+use arrow::buffer::OffsetBuffer;
+use arrow::datatypes::{DataType, Field};
 use datafusion::catalog::{TableFunctionArgs, TableFunctionImpl, TableProvider};
-use datafusion::common::{Result, ScalarValue, plan_err};
+use datafusion::common::{Result, ScalarValue, exec_err, plan_err};
 use datafusion::datasource::MemTable;
 use datafusion::logical_expr::Expr;
 
@@ -92,4 +96,20 @@ fn history(_models: &Models, description: &Description) -> Result<Arc<dyn TableP
     ])?;
     let table = MemTable::try_new(batch.schema(), vec![vec![batch]])?;
     Ok(Arc::new(table))
+}
+
+/// A column of `rows` lists of one length, of the type of `field`, from their numbers.
+pub fn rows_of(field: &Field, values: ArrayRef, rows: usize) -> Result<ArrayRef> {
+    Ok(match field.data_type() {
+        DataType::FixedSizeList(item, width) => {
+            let item = Arc::clone(item);
+            Arc::new(FixedSizeListArray::try_new(item, *width, values, None)?)
+        }
+        DataType::List(item) => {
+            let length = values.len().checked_div(rows).unwrap_or(0);
+            let offsets = OffsetBuffer::from_repeated_length(length, rows);
+            Arc::new(ListArray::try_new(Arc::clone(item), offsets, values, None)?)
+        }
+        other => return exec_err!("{} is no column of lists, but of {other}", field.name()),
+    })
 }

@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, FixedSizeListArray, Float32Array, Int64Array, ListArray, RecordBatch, StringArray,
-};
-use arrow::buffer::OffsetBuffer;
+use arrow::array::{ArrayRef, Float32Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::catalog::streaming::StreamingTable;
@@ -19,6 +16,7 @@ use voxql_udfs::vectors::vector_type;
 use super::options::Settings;
 use super::stored::{SubjectWeights, read_weights};
 use crate::models::store::{Description, Models};
+use crate::models::tables::rows_of;
 
 /// A batch has so many bytes of coefficients, or one row.
 const BATCH_BYTES: usize = 8 << 20;
@@ -94,23 +92,12 @@ fn batch(
     rows: std::ops::Range<usize>,
     schema: SchemaRef,
 ) -> Result<RecordBatch> {
-    let targets = subject.target_means.len();
     let of_row = |row: usize| subject.coefficients.row(row).iter().copied();
     let values = Float32Array::from_iter_values(rows.clone().flat_map(of_row));
     let names = features[rows.clone()].iter().map(|(space, _)| space);
     let places = features[rows.clone()].iter().map(|(_, place)| *place);
-    let weights: ArrayRef = match schema.fields().last().map(|field| field.data_type()) {
-        Some(DataType::FixedSizeList(item, width)) => {
-            let item = Arc::clone(item);
-            let values = Arc::new(values);
-            Arc::new(FixedSizeListArray::try_new(item, *width, values, None)?)
-        }
-        _ => {
-            let item = Arc::new(Field::new_list_field(DataType::Float32, true));
-            let offsets = OffsetBuffer::from_repeated_length(targets, rows.len());
-            Arc::new(ListArray::try_new(item, offsets, Arc::new(values), None)?)
-        }
-    };
+    let last = schema.field(schema.fields().len() - 1);
+    let weights = rows_of(last, Arc::new(values), rows.len())?;
     let mut columns: Vec<ArrayRef> = vec![
         Arc::new(StringArray::from_iter_values(names)),
         Arc::new(Int64Array::from_iter_values(places)),

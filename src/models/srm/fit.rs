@@ -80,12 +80,7 @@ pub fn fit(
             let mut writer = SubjectsWriter::create(directory)?;
             let maps = model.w.iter().zip(model.mean).zip(&rows.subjects);
             for ((w, mean), subject) in maps {
-                writer.write(subject_map(
-                    &subject.name,
-                    column_major(w.as_ref()),
-                    mean,
-                    None,
-                ))?;
+                writer.write_map(&subject.name, w.as_ref(), mean)?;
             }
             writer.finish()?;
             Ok(model.objective)
@@ -108,7 +103,7 @@ fn memory(rows: &Rows, options: Options, threads: usize, trs: usize) -> usize {
             voxels.len() * (trs * trs + 3 * k * trs) + all + threads * working
         }
         // All maps, before and after an iteration, and what is subtracted from panels.
-        Kind::Rsrm => 2 * all * k + all + voxels.len() * k * trs + threads * (3 * panel + most * k),
+        Kind::Rsrm => 2 * all * k + all + voxels.len() * k * trs + threads * (4 * panel + most * k),
     };
     8 * numbers
 }
@@ -138,27 +133,6 @@ pub(super) fn shapes(rows: &Rows) -> Vec<Shape<'_>> {
 /// What a kernel refused, as an error of the statement.
 pub(super) fn refused(message: String) -> DataFusionError {
     DataFusionError::Execution(format!("CREATE MODEL: {message}"))
-}
-
-pub(super) fn subject_map(
-    name: &str,
-    weights: Vec<f64>,
-    mean: Vec<f64>,
-    rho2: Option<f64>,
-) -> SubjectMap {
-    SubjectMap {
-        name: name.to_string(),
-        voxels: mean.len(),
-        weights,
-        mean,
-        rho2,
-    }
-}
-
-/// The numbers of a matrix, column by column.
-pub(super) fn column_major(w: MatRef<'_, f64>) -> Vec<f64> {
-    let columns = w.col_iter();
-    columns.flat_map(|c| c.iter().copied()).collect()
 }
 
 /// The maps that another pass over the data gives.
@@ -206,8 +180,13 @@ impl Maps<'_> {
                     return exec_err!("CREATE MODEL: the thread of a subject's map has ended");
                 };
                 let name = self.data.subjects[i].name;
-                let map = map.map_err(refused)?;
-                writer.write(subject_map(name, map, self.mean[i].clone(), rho2(i)))?;
+                writer.write(SubjectMap {
+                    name: name.to_string(),
+                    voxels: self.mean[i].len(),
+                    weights: map.map_err(refused)?,
+                    mean: self.mean[i].clone(),
+                    rho2: rho2(i),
+                })?;
             }
             Ok(())
         })?;

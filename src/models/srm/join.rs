@@ -6,7 +6,7 @@ use datafusion::common::{Result, exec_err, plan_err};
 use faer::MatRef;
 use voxql_udfs::kernels::srm::{Data, new_map, robust};
 
-use super::fit::{column_major, read, refused, shapes, subject_map};
+use super::fit::{read, refused, shapes};
 use super::options::{Kind, Options};
 use super::stored::{self, SubjectsWriter, subjects};
 use crate::models::fitted_times;
@@ -47,7 +47,7 @@ pub fn join(rows: &mut Rows, models: &Models, model: &Description, directory: &P
     let trs = first.trs();
     let size = Reader::usual_panel(trs);
     let most = rows.subjects.iter().map(|s| s.widths[0]).max().unwrap_or(0);
-    let held = 8 * (3 * size.min(most) * trs + 2 * most * options.features);
+    let held = 8 * (4 * size.min(most) * trs + 2 * most * options.features);
     rows.memory.try_grow(held)?;
     let rows = &*rows;
     let read = |i: usize, f: &mut dyn FnMut(MatRef<'_, f64>)| read(rows, i, size, f);
@@ -74,12 +74,7 @@ pub fn join(rows: &mut Rows, models: &Models, model: &Description, directory: &P
             Kind::Rsrm => robust::new_map(&data, i, s, options.gamma, options.iterations, centring),
         };
         let (w, mean) = map.map_err(refused)?;
-        writer.write(subject_map(
-            &subject.name,
-            column_major(w.as_ref()),
-            mean,
-            None,
-        ))?;
+        writer.write_map(&subject.name, w.as_ref(), mean)?;
     }
     writer.finish()
 }

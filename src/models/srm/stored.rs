@@ -157,6 +157,18 @@ impl SubjectsWriter {
         Ok(())
     }
 
+    /// Writes a map (voxels x features) that has no noise variance.
+    pub fn write_map(&mut self, name: &str, w: MatRef<'_, f64>, mean: Vec<f64>) -> Result<()> {
+        let columns = w.col_iter();
+        self.write(SubjectMap {
+            name: name.to_string(),
+            voxels: w.nrows(),
+            weights: columns.flat_map(|c| c.iter().copied()).collect(),
+            mean,
+            rho2: None,
+        })
+    }
+
     pub fn finish(self) -> Result<()> {
         self.0.close()?;
         Ok(())

@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, FixedSizeListArray, Float64Array, Int64Array, ListArray, RecordBatch, StringArray,
-};
-use arrow::buffer::OffsetBuffer;
+use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::catalog::streaming::StreamingTable;
@@ -17,6 +14,7 @@ use futures::stream;
 
 use super::stored::{SubjectMap, subjects};
 use crate::models::store::{Description, Models};
+use crate::models::tables::rows_of;
 
 /// The rows of `model_weights`, a batch per subject.
 #[derive(Debug)]
@@ -67,19 +65,7 @@ impl PartitionStream for ModelWeights {
 fn batch(subject: &SubjectMap, schema: &SchemaRef) -> Result<RecordBatch> {
     let features = subject.features();
     let values: ArrayRef = Arc::new(Float64Array::from(subject.weights.clone()));
-    let weights: ArrayRef = match schema.field(2).data_type() {
-        DataType::FixedSizeList(item, width) => Arc::new(FixedSizeListArray::try_new(
-            Arc::clone(item),
-            *width,
-            values,
-            None,
-        )?),
-        _ => {
-            let item = Arc::new(Field::new_list_field(DataType::Float64, true));
-            let offsets = OffsetBuffer::from_repeated_length(subject.voxels, features);
-            Arc::new(ListArray::try_new(item, offsets, values, None)?)
-        }
-    };
+    let weights = rows_of(schema.field(2), values, features)?;
     let names = StringArray::from_iter_values(std::iter::repeat_n(&subject.name, features));
     let numbers = Int64Array::from_iter_values(0..features as i64);
     Ok(RecordBatch::try_new(
