@@ -55,6 +55,7 @@ pub fn message(error: &DataFusionError) -> Message {
         DataFusionError::Execution(text) if text.contains(COERCION) => {
             plain(of_function(without_backtrace(text)).to_owned())
         }
+        DataFusionError::Plan(text) if let Some(hint) = of_vectors(text) => plain(hint),
         DataFusionError::Plan(text)
         | DataFusionError::Execution(text)
         | DataFusionError::Configuration(text) => plain(without_backtrace(text).to_owned()),
@@ -75,6 +76,20 @@ fn of_function(text: &str) -> &str {
     };
     let said = said.strip_prefix("Error during planning: ").unwrap_or(said);
     said.strip_prefix("Execution error: ").unwrap_or(said)
+}
+
+/// What to call where an aggregate of numbers was given vectors.
+fn of_vectors(text: &str) -> Option<String> {
+    let (_, call) = text.split_once("No function matches the given name and argument types '")?;
+    let (name, types) = call.split_once('(')?;
+    let for_vectors = match name {
+        "avg" => "vector_avg",
+        "sum" => "vector_sum",
+        "stddev" | "stddev_samp" | "stddev_pop" => "vector_std",
+        _ => return None,
+    };
+    let vectors = types.starts_with("List(") || types.starts_with("FixedSizeList(");
+    vectors.then(|| format!("{name} takes numbers, not vectors; {for_vectors} takes vectors"))
 }
 
 /// Errors of libraries often carry a DataFusion error that went through them.
@@ -179,6 +194,20 @@ mod tests {
         }
         let text = of("SELECT 1 + true").await.text;
         assert!(!text.contains("type_coercion"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn aggregates_of_numbers_point_to_those_of_vectors() {
+        for (call, remedy) in [
+            ("avg([1.5, 2.5])", "vector_avg takes vectors"),
+            ("sum([1.5, 2.5])", "vector_sum takes vectors"),
+            ("stddev([1.5, 2.5])", "vector_std takes vectors"),
+        ] {
+            let text = of(&format!("SELECT {call}")).await.text;
+            assert!(text.ends_with(remedy), "{text}");
+        }
+        let text = of("SELECT avg('a', [1.5])").await.text;
+        assert!(!text.contains("vector_avg"), "{text}");
     }
 
     #[test]

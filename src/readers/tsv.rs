@@ -100,7 +100,7 @@ impl Table {
             Err(e) => return Err(self.error(e)),
         }
         if self.record.iter().any(|value| value.contains(&0)) {
-            return Err(self.line_error("it holds a zero byte; this is not a text file"));
+            return Err(self.line_error("it holds a zero byte; this is not a text file, or not in UTF-8: save it as UTF-8 text"));
         }
         if self.record.iter().any(|value| value.contains(&b'\n')) {
             return Err(self.line_error(

@@ -158,6 +158,8 @@ fn bad_files() {
             ["line 2", "iconv -f LATIN1"],
         ),
         (b"\x1F\x8B\x08\0\t\0\n", ["not a text file", "line 1"]),
+        // UTF-16, as some programs of Windows write it.
+        (b"\xFF\xFEo\0\t\0d\0\n\0", ["line 1", "save it as UTF-8"]),
     ] {
         let (_dir, path) = file("bad.tsv", content);
         let message = error(&Events, &path, &[]);
