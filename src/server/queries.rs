@@ -18,8 +18,8 @@ use super::users::{Role, User};
 /// How long a result waits to be fetched.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// Results that may wait at once, of all clients: each holds a plan.
-const MOST_WAITING: usize = 10_000;
+/// Results of one user that may wait at once: each holds a plan and a session.
+const MOST_WAITING: usize = 1_000;
 
 /// Characters of a statement in the log.
 const LOGGED: usize = 500;
@@ -60,6 +60,11 @@ impl State {
 }
 
 impl Query {
+    /// Whether its result waits to be fetched.
+    fn waits(&self) -> bool {
+        matches!(self.state, State::Waiting(_))
+    }
+
     /// Others' statements do not exist, but for those who may write.
     fn concerns(&self, user: &User) -> bool {
         user.role == Role::ReadWrite || *self.owner == *user
@@ -104,16 +109,15 @@ impl Running {
 
     /// Keeps the statement's result until it is fetched.
     pub fn keep(self, rows: Rows) -> Result<u64, Status> {
+        self.queries.forget_the_old();
         let mut known = self.queries.known.lock();
-        known.retain(|_, query| {
-            !matches!(query.state, State::Waiting(_)) || query.since.elapsed() < PATIENCE
-        });
+        let owner = known.get(&self.number).map(|query| &query.owner);
         let waiting = known
             .values()
-            .filter(|q| matches!(q.state, State::Waiting(_)));
+            .filter(|query| query.waits() && Some(&query.owner) == owner);
         if waiting.count() >= MOST_WAITING {
             return Err(Status::resource_exhausted(format!(
-                "{MOST_WAITING} results wait to be fetched; fetch or cancel some"
+                "{MOST_WAITING} results of yours wait to be fetched; fetch or cancel some"
             )));
         }
         if let Some(query) = known.get_mut(&self.number) {
@@ -127,30 +131,13 @@ impl Drop for Running {
     fn drop(&mut self) {
         let mut known = self.queries.known.lock();
         if let Some(query) = known.get(&self.number)
-            && !matches!(query.state, State::Waiting(_))
+            && !query.waits()
             && let Some(query) = known.remove(&self.number)
         {
             drop(known);
-            self.record(&query);
+            self.queries
+                .record(self.number, &query, *self.outcome.lock());
         }
-    }
-}
-
-impl Running {
-    fn record(&self, query: &Query) {
-        let outcome = *self.outcome.lock();
-        let seconds = query.since.elapsed().as_secs_f64();
-        self.queries.metrics.statement(outcome, seconds);
-        let text: String = query.text.chars().take(LOGGED).collect();
-        let (number, user) = (self.number, query.owner.name.as_str());
-        tracing::info!(
-            query = number,
-            user,
-            ?outcome,
-            seconds,
-            statement = text,
-            "statement"
-        );
     }
 }
 
@@ -198,7 +185,7 @@ impl Queries {
             .get_mut(&number)
             .filter(|query| *query.owner == *owner);
         if let Some(query) = query
-            && matches!(query.state, State::Waiting(_))
+            && query.waits()
             && let State::Waiting(rows) = std::mem::replace(&mut query.state, State::Sending)
         {
             let running = Running {
@@ -218,19 +205,51 @@ impl Queries {
     /// Stops a statement of the user's, or anybody's for one who may write.
     pub fn cancel(&self, user: &User, number: u64) -> Result<Cancelled, Status> {
         let mut known = self.known.lock();
-        match known.get(&number).filter(|query| query.concerns(user)) {
-            Some(query) if matches!(query.state, State::Waiting(_)) => {
-                known.remove(&number);
-                Ok(Cancelled::Before)
-            }
-            Some(query) => {
-                query.cancel.notify_one();
-                Ok(Cancelled::Running)
-            }
-            None => Err(Status::not_found(format!(
+        let Some(query) = known.get(&number).filter(|query| query.concerns(user)) else {
+            return Err(Status::not_found(format!(
                 "there is no query {number}: it has ended"
-            ))),
+            )));
+        };
+        if !query.waits() {
+            query.cancel.notify_one();
+            return Ok(Cancelled::Running);
         }
+        let cancelled = known.remove(&number);
+        drop(known);
+        if let Some(query) = cancelled {
+            self.record(number, &query, Code::Cancelled);
+        }
+        Ok(Cancelled::Before)
+    }
+
+    /// Gives up the results that nobody fetched in time.
+    fn forget_the_old(&self) {
+        let mut known = self.known.lock();
+        let old: Vec<(u64, Query)> = known
+            .extract_if(.., |_, query| {
+                query.waits() && query.since.elapsed() >= PATIENCE
+            })
+            .collect();
+        drop(known);
+        for (number, query) in old {
+            self.record(number, &query, Code::Cancelled);
+        }
+    }
+
+    /// Counts and logs a statement that has ended.
+    fn record(&self, number: u64, query: &Query, outcome: Code) {
+        let seconds = query.since.elapsed().as_secs_f64();
+        self.metrics.statement(outcome, seconds);
+        let text: String = query.text.chars().take(LOGGED).collect();
+        let user = query.owner.name.as_str();
+        tracing::info!(
+            query = number,
+            user,
+            ?outcome,
+            seconds,
+            statement = text,
+            "statement"
+        );
     }
 
     /// `SHOW QUERIES`: the user's statements, or everybody's for one who may write.
@@ -259,10 +278,7 @@ impl Queries {
     /// Statements at work or being sent, and results that wait.
     pub fn counts(&self) -> (usize, usize) {
         let known = self.known.lock();
-        let waiting = known
-            .values()
-            .filter(|q| matches!(q.state, State::Waiting(_)));
-        let waiting = waiting.count();
+        let waiting = known.values().filter(|query| query.waits()).count();
         (known.len() - waiting, waiting)
     }
 }
@@ -317,6 +333,22 @@ mod tests {
             Cancelled::Before
         );
         assert!(queries.fetch(&user("ana"), number).is_err());
+    }
+
+    #[test]
+    fn results_that_wait_are_limited_for_each_user() {
+        let queries = Arc::new(Queries::default());
+        let keep = |name: &str| queries.begin(&user(name), "SELECT 1").keep(rows());
+        for _ in 0..MOST_WAITING {
+            keep("ana").unwrap();
+        }
+        let refused = keep("ana").unwrap_err();
+        assert_eq!(refused.code(), Code::ResourceExhausted);
+        let last = keep("ben").unwrap();
+        // One that was fetched makes room; the refused one is forgotten.
+        assert_eq!(queries.counts(), (0, MOST_WAITING + 1));
+        drop(queries.fetch(&user("ana"), last - MOST_WAITING as u64));
+        keep("ana").unwrap();
     }
 
     #[test]

@@ -55,5 +55,14 @@ async fn figures_for_prometheus() {
     ] {
         assert!(text.contains(line), "{line}\n{text}");
     }
+    // What was never fetched has ended too, once it is cancelled.
+    ask(&mut client, "CANCEL QUERY 3").await.unwrap();
+    let text = page(pages, "/metrics").await;
+    for line in [
+        "voxql_statements_total{outcome=\"Cancelled\"} 1",
+        "voxql_results_waiting 0",
+    ] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
     assert!(page(pages, "/other").await.starts_with("HTTP/1.1 404"));
 }
