@@ -194,21 +194,8 @@ impl Accumulator for Merged {
 
 #[cfg(test)]
 mod tests {
-    use super::super::terms::Builder;
+    use super::super::terms::tests::column;
     use super::*;
-
-    fn column(rows: &[Option<i64>]) -> ArrayRef {
-        let mut builder = Builder::default();
-        for row in rows {
-            builder.append(row.map(|row| {
-                [Term {
-                    row,
-                    weight: Some(1.0),
-                }]
-            }));
-        }
-        builder.finish().unwrap()
-    }
 
     fn merged(weighting: Weighting) -> Merged {
         Merged {

@@ -154,8 +154,18 @@ pub fn scalar(terms: Option<impl IntoIterator<Item = Term>>) -> Result<ScalarVal
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
+
+    /// Lineages of one source row each, of weight 1.
+    pub fn column(rows: &[Option<i64>]) -> ArrayRef {
+        let weight = Some(1.0);
+        let mut builder = Builder::default();
+        for row in rows {
+            builder.append(row.map(|row| [Term { row, weight }]));
+        }
+        builder.finish().unwrap()
+    }
 
     #[test]
     fn what_is_written_is_read_also_from_a_slice() {

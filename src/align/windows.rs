@@ -271,20 +271,8 @@ fn neighbours(
 
 #[cfg(test)]
 mod tests {
+    use super::super::terms::tests::column;
     use super::*;
-
-    fn column(rows: &[Option<i64>]) -> ArrayRef {
-        let mut builder = Builder::default();
-        for row in rows {
-            builder.append(row.map(|row| {
-                [Term {
-                    row,
-                    weight: Some(1.0),
-                }]
-            }));
-        }
-        builder.finish().unwrap()
-    }
 
     fn everywhere() -> ArrayRef {
         Arc::new(arrow::array::BooleanArray::from(vec![true; 3]))

@@ -1,12 +1,16 @@
 //! The arguments of a call: queries for rows, and constants.
 
+use std::ops::ControlFlow;
+
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::common::utils::memory::RecordBatchMemoryCounter;
 use datafusion::common::{DataFusionError, Result, ScalarValue, plan_err};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, SessionState};
-use datafusion::sql::sqlparser::ast::{Expr, FunctionArg, FunctionArgExpr, Ident, Query, Value};
+use datafusion::sql::sqlparser::ast::{
+    Expr, FunctionArg, FunctionArgExpr, Ident, Query, Value, visit_expressions,
+};
 use futures::TryStreamExt;
 use voxql_udfs::args::Arguments;
 use voxql_udfs::named_arguments::{closest, normalise};
@@ -105,12 +109,29 @@ pub fn by_parameter<'a>(
         let FunctionArgExpr::Expr(value) = value else {
             return plan_err!("{name_of}: {name} cannot be {value}");
         };
+        if has_parameter(value) {
+            return plan_err!(
+                "{name_of}: {name} has a parameter, but the call is computed when the statement is planned, before \
+                 parameters have values; write the value itself"
+            );
+        }
         if given.iter().any(|(known, _)| *known == name) {
             return plan_err!("{name_of}: {name} is given twice");
         }
         given.push((name, value));
     }
     Ok(given)
+}
+
+/// Whether there is a `?` or `$1` in it.
+fn has_parameter(value: &Expr) -> bool {
+    let found = visit_expressions(value, |expr| match expr {
+        Expr::Value(value) if matches!(value.value, Value::Placeholder(_)) => {
+            ControlFlow::Break(())
+        }
+        _ => ControlFlow::Continue(()),
+    });
+    found.is_break()
 }
 
 fn parameter(function: &Function, ident: &Ident) -> Result<&'static str> {

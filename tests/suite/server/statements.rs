@@ -63,6 +63,21 @@ async fn what_is_refused_says_why() {
         ("", Code::InvalidArgument, "no statement"),
         ("SELECT $1 + 1", Code::InvalidArgument, "parameter $1"),
         (
+            "SELECT avg(v) FROM (VALUES ([1.5, 2.5])) AS t(v)",
+            Code::InvalidArgument,
+            "vector_avg takes vectors",
+        ),
+        (
+            "SELECT * FROM design_matrix((SELECT 1 AS onset, 1 AS duration), n_scans => 9, tr => ?)",
+            Code::InvalidArgument,
+            "tr has a parameter",
+        ),
+        (
+            "SELECT * FROM design_matrix((SELECT $1 AS onset, 1 AS duration), n_scans => 9, tr => 2)",
+            Code::InvalidArgument,
+            "write the value itself",
+        ),
+        (
             "SET voxql.ef_search = 400",
             Code::Unimplemented,
             "voxql.ef_search cannot be set",
