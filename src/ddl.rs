@@ -58,6 +58,16 @@ pub async fn insert(session: &Session, statement: DmlStatement) -> Result<Answer
     );
     one_space::fit(&format!("INSERT INTO {name}"), &table, given)?;
     let staging = session.database().write().await?;
+    // Asked again under the lock: since the rows were planned, another may have replaced the table.
+    let found = session
+        .context()
+        .table_provider(TableReference::bare(name.as_str()))
+        .await;
+    if !found.is_ok_and(|found| found.schema() == table) {
+        return exec_err!(
+            "INSERT INTO {name}: the table was dropped or replaced meanwhile; run the statement again"
+        );
+    }
     let rows = stage_rows(session, &staging, Arc::unwrap_or_clone(statement.input)).await?;
     if rows > 0 {
         staging.publish_part(&name)?;
