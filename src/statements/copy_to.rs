@@ -20,7 +20,7 @@ use crate::writers;
 /// Runs a COPY. A folder of this machine becomes visible when all its files are written.
 ///
 /// # Errors
-/// Where the folder is a file, or holds something and `overwrite` is not given as true; and those of
+/// Where the folder is a file, or holds the database, or holds something and `overwrite` is not given as true; and those of
 /// the query and the disk, which leave the folder as it was.
 pub async fn run(session: &Session, mut copy: CopyTo) -> Result<Answer> {
     let overwrite = take_overwrite(&mut copy)?;
@@ -40,6 +40,12 @@ pub async fn run(session: &Session, mut copy: CopyTo) -> Result<Answer> {
         return plan_err!(
             "COPY TO '{}': the folder is not empty, and its rows would be mixed with the new ones; \
              add OPTIONS (overwrite true) to replace what is there, or name another folder",
+            copy.output_url
+        );
+    }
+    if holds(&folder, session.database().root()) {
+        return plan_err!(
+            "COPY TO '{}': the database lies in this folder, and would be replaced with it; name another",
             copy.output_url
         );
     }
@@ -65,6 +71,14 @@ pub async fn run(session: &Session, mut copy: CopyTo) -> Result<Answer> {
     }
     fs::rename(&new, &folder)?;
     Answer::rows(schema, counts)
+}
+
+/// Whether `inner` lies in `folder`, or is it.
+fn holds(folder: &Path, inner: &Path) -> bool {
+    match (folder.canonicalize(), inner.canonicalize()) {
+        (Ok(folder), Ok(inner)) => inner.starts_with(folder),
+        _ => false,
+    }
 }
 
 /// The option `overwrite`, which is ours and not the file format's.

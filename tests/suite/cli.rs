@@ -489,6 +489,21 @@ fn a_folder_is_written_once_or_replaced_whole() {
         .failure()
         .stderr(contains("overwrite is true or false"));
 
+    // Not the folder in which the database lies.
+    let database = scratch.path().join("study");
+    let over_it = format!(
+        "COPY ({rows}) TO '{}/' STORED AS PARQUET OPTIONS (overwrite true)",
+        scratch.path().display()
+    );
+    voxql()
+        .arg("--db")
+        .arg(&database)
+        .args(["-c", &over_it])
+        .assert()
+        .failure()
+        .stderr(contains("the database lies in this folder"));
+    assert!(database.join("voxql.json").exists());
+
     let file = scratch.path().join("mine");
     fs::write(&file, "mine").unwrap();
     let onto_a_file = format!(
