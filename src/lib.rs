@@ -16,6 +16,7 @@ macro_rules! note {
 pub mod access;
 mod align;
 pub mod asof;
+mod bounded;
 pub mod cancel;
 mod catalog;
 pub mod cli;

@@ -28,7 +28,7 @@ use crate::memory::Share;
 use crate::models::Models;
 use crate::planner::VoxqlPlanner;
 use crate::statements::{self, Kind, Statement, copy_to};
-use crate::{align, asof, catalog, ddl, models, readers, writers};
+use crate::{align, asof, bounded, catalog, ddl, models, readers, writers};
 
 /// The catalog and schema in which all tables are.
 pub const CATALOG: &str = "voxql";
@@ -139,6 +139,7 @@ impl Session {
             access.clone(),
         )?;
 
+        bounded::install(&context);
         voxql_udfs::register_all(&context);
         for format in readers::formats() {
             let name = format.stored_as().to_string();
