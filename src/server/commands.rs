@@ -24,6 +24,7 @@ use prost::bytes::Bytes;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::encode::plain_schema;
+use super::jobs::Turn;
 use super::service::{
     Get, Info, Service, flight_info, handle, ipc, no_transactions, number, transactions, user,
 };
@@ -180,7 +181,7 @@ impl FlightSqlService for Service {
             .queries
             .begin(&user, &format!("ingest into {}", command.table));
         let rows = running
-            .or_cancelled(self.workers.run_in_turn(&user, async move {
+            .or_cancelled(self.workers.run_in_turn(&user, Turn::Writer, async move {
                 ingest::ingest(&session, command, messages).await
             }))
             .await?;
@@ -195,7 +196,12 @@ impl FlightSqlService for Service {
         let owner = user(&request)?;
         no_transactions(query.transaction_id.as_ref())?;
         let session = self.session_of(&owner)?;
-        let prepared = self.prepare(&session, &owner, query.query).await?;
+        let running = self
+            .queries
+            .begin(&owner, &format!("prepare {}", query.query));
+        let prepared = running
+            .or_cancelled(self.prepare(&session, &owner, query.query))
+            .await?;
         let dataset_schema = match &prepared.columns {
             Some(columns) => ipc(&plain_schema(columns))?,
             None => Bytes::new(),

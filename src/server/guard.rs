@@ -5,9 +5,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use http_body_util::BodyExt;
 use tonic::body::Body;
 use tonic::codegen::{Service, http};
 use tonic::server::NamedService;
+use tonic::{Code, Status};
 
 use super::logins::Logins;
 use super::users::{Role, User};
@@ -61,7 +63,29 @@ where
                 }
             };
             request.extensions_mut().insert(user);
+            let request = request.map(|body| Body::new(body.map_err(broken_off)));
             inner.call(request).await
         })
+    }
+}
+
+/// A client that cancels a request in the middle of what it sends has not sent all of it. Tonic takes a cancelled
+/// body for one that has come to its end.
+fn broken_off(error: Status) -> Status {
+    match error.code() {
+        Code::Cancelled => Status::aborted("the client broke off what it was sending"),
+        _ => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_that_is_cancelled_is_not_whole() {
+        assert_eq!(broken_off(Status::cancelled("x")).code(), Code::Aborted);
+        let other = broken_off(Status::resource_exhausted("x"));
+        assert_eq!(other.code(), Code::ResourceExhausted);
     }
 }

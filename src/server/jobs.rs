@@ -18,6 +18,16 @@ pub struct Workers {
     /// The longest that one statement may take, from its arrival to its last row.
     pub time_limit: Option<Duration>,
     pub turns: Arc<Turns>,
+    /// Who writes the database next: one at a time. Those that wait for it take no turn from those who read.
+    pub writers: Arc<Turns>,
+}
+
+/// What a statement waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    Reader,
+    /// Changes the database.
+    Writer,
 }
 
 impl Workers {
@@ -25,11 +35,17 @@ impl Workers {
     pub async fn run_in_turn<T: Send + 'static>(
         &self,
         user: &User,
+        turn: Turn,
         work: impl Future<Output = Result<T, Status>> + Send + 'static,
     ) -> Result<T, Status> {
         let turns = Arc::clone(&self.turns);
+        let writers = Arc::clone(&self.writers);
         let name = user.name.clone();
         self.run(async move {
+            let _writes = match turn {
+                Turn::Reader => None,
+                Turn::Writer => Some(writers.take(&name).await),
+            };
             let _turn = turns.take(&name).await;
             work.await
         })
@@ -79,5 +95,38 @@ pub fn failed(error: &JoinError) -> Status {
     match error.is_cancelled() {
         true => Status::cancelled("the statement was cancelled"),
         false => Status::internal("internal error, please report it; the server's log says more"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::super::users::Role;
+    use super::*;
+
+    #[tokio::test]
+    async fn statements_that_wait_to_write_leave_the_turns_to_others() {
+        let workers = Workers {
+            threads: Handle::current(),
+            time_limit: None,
+            turns: Turns::new(2, 2),
+            writers: Turns::new(1, 1),
+        };
+        let user = User {
+            name: "ana".to_string(),
+            role: Role::ReadWrite,
+        };
+        let forever = || std::future::pending::<Result<(), Status>>();
+        let mut writing: Vec<_> = (0..5)
+            .map(|_| Box::pin(workers.run_in_turn(&user, Turn::Writer, forever())))
+            .collect();
+        for write in &mut writing {
+            assert!(write.as_mut().now_or_never().is_none());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let read = workers.run_in_turn(&user, Turn::Reader, async { Ok(7) });
+        let read = tokio::time::timeout(Duration::from_secs(10), read).await;
+        assert_eq!(read.unwrap().unwrap(), 7);
     }
 }

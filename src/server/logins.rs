@@ -36,7 +36,7 @@ pub struct Logins {
     metrics: Arc<Metrics>,
     /// By the hash of an `authorization` header that was verified.
     sessions: Mutex<HashMap<[u8; 32], Login>>,
-    verifying: Semaphore,
+    verifying: Arc<Semaphore>,
     /// What the secret of a name that there is not is compared with, which takes as long.
     nobody: Entry,
 }
@@ -51,7 +51,7 @@ impl Logins {
             entries,
             metrics,
             sessions: Mutex::default(),
-            verifying: Semaphore::new(AT_ONCE),
+            verifying: Arc::new(Semaphore::new(AT_ONCE)),
             nobody: Entry::new(user, Secret::Password, &random_secret())?,
         })
     }
@@ -74,12 +74,16 @@ impl Logins {
             ));
         };
         let verified = {
-            let _turn = self.verifying.acquire().await;
+            let turn = Arc::clone(&self.verifying).acquire_owned().await;
             let users = Arc::clone(self);
             let name = name.clone();
-            tokio::task::spawn_blocking(move || users.verify(&name, secret, &text))
-                .await
-                .unwrap_or_default()
+            tokio::task::spawn_blocking(move || {
+                // Until the end, also when the client has gone meanwhile.
+                let _turn = turn;
+                users.verify(&name, secret, &text)
+            })
+            .await
+            .unwrap_or_default()
         };
         match verified {
             Some(user) => Ok(self.remember(header, user)),

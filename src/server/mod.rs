@@ -175,6 +175,7 @@ impl Server {
             threads,
             time_limit: options.query_timeout,
             turns: Turns::new(most, most_of_one),
+            writers: Turns::new(1, 1),
         };
         let all = Arc::clone(&session.context().runtime_env().memory_pool);
         let shares = Shares::new(all, options.query_memory, logins.is_some());

@@ -8,12 +8,13 @@ use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{Result, not_impl_err, plan_err};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::{
-    LogicalPlan, ResetVariable, SetVariable, Statement as SessionStatement,
+    DdlStatement, LogicalPlan, ResetVariable, SetVariable, Statement as SessionStatement,
 };
 use datafusion::physical_plan::memory::MemoryStream;
 use futures::TryStreamExt;
 use tonic::Status;
 
+use super::jobs::Turn;
 use super::parameters;
 use super::users::User;
 use crate::index;
@@ -167,6 +168,15 @@ impl Planned {
         }
     }
 
+    /// What it waits for. A COPY writes, but not the database.
+    pub fn turn(&self) -> Turn {
+        match self {
+            Self::Change { plan, .. } if !matches!(plan, LogicalPlan::Copy(_)) => Turn::Writer,
+            Self::Own(_) if self.writes() => Turn::Writer,
+            _ => Turn::Reader,
+        }
+    }
+
     /// The plan that may have parameters.
     pub fn logical(&self) -> Option<&LogicalPlan> {
         match self {
@@ -186,6 +196,14 @@ impl Planned {
         };
         match self {
             Self::Query(plan) => Ok(Self::Query(put(plan)?)),
+            // It is kept as it was written, without the values.
+            Self::Change {
+                plan: LogicalPlan::Ddl(DdlStatement::CreateView(view)),
+                ..
+            } if !parameters.fields().is_empty() => plan_err!(
+                "view {}: a view has no parameters; write the values themselves",
+                view.name
+            ),
             Self::Change { plan, text } => Ok(Self::Change {
                 plan: put(plan)?,
                 text,

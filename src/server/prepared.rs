@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
 use datafusion::common::Result;
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use parking_lot::Mutex;
 use tonic::Status;
 
@@ -21,8 +22,11 @@ use crate::statements::Statement;
 /// How long a statement that nobody uses is kept.
 pub const PATIENCE: Duration = Duration::from_secs(3600);
 
-/// Statements of all clients at once.
-const MOST: usize = 10_000;
+/// Statements of one user at once.
+const MOST: usize = 1_000;
+
+/// Bytes that a statement takes, parsed and planned, for one of its text.
+const BYTES_OF_ONE: usize = 100;
 
 /// One prepared statement.
 pub struct Prepared {
@@ -35,19 +39,25 @@ pub struct Prepared {
     /// The plan that was made to learn the columns, in the session that holds its memory, for the
     /// first run; later runs plan again, and see what the tables and files are then.
     planned: Mutex<Option<(Arc<Session>, Planned)>>,
-    /// The values that the client sent last.
-    values: Mutex<Option<RecordBatch>>,
+    /// The values that the client sent last, and what they hold.
+    values: Mutex<Option<(RecordBatch, MemoryReservation)>>,
+    _memory: MemoryReservation,
     used: Mutex<Instant>,
 }
 
 impl Prepared {
     /// # Errors
-    /// Those of planning, and where the owner may only read and the statement writes.
+    /// Those of planning, where the owner may only read and the statement writes, and where the memory of a query
+    /// does not hold it.
     pub async fn new(
         session: Arc<Session>,
         owner: Arc<User>,
         statement: Statement,
     ) -> Result<Self, Status> {
+        let pool = &session.context().runtime_env().memory_pool;
+        let memory = MemoryConsumer::new("a prepared statement").register(pool);
+        let kept = memory.try_grow(BYTES_OF_ONE * statement.text.len());
+        kept.map_err(|error| status(&error))?;
         let planned = plan(&session, statement.clone()).await;
         let planned = planned.map_err(|error| status(&error))?;
         planned.permit(&owner)?;
@@ -66,6 +76,7 @@ impl Prepared {
             columns,
             planned: Mutex::new(Some((session, planned))),
             values: Mutex::new(None),
+            _memory: memory,
             used: Mutex::new(Instant::now()),
         })
     }
@@ -80,9 +91,10 @@ impl Prepared {
         self.parameters.fields().is_empty() || self.values.lock().is_some()
     }
 
-    /// Keeps values for the runs to come.
-    pub fn set_values(&self, values: RecordBatch) {
-        *self.values.lock() = Some(values);
+    /// Keeps values for the runs to come. Clients that have none to send may send a batch without columns.
+    pub fn set_values(&self, values: RecordBatch, memory: MemoryReservation) {
+        let some = values.num_columns() > 0;
+        *self.values.lock() = some.then_some((values, memory));
     }
 
     /// The statement with its values, ready to run in the session that it comes with: `session`, where it
@@ -96,7 +108,11 @@ impl Prepared {
                 (session, planned)
             }
         };
-        let values = self.values.lock().clone();
+        let values = self
+            .values
+            .lock()
+            .as_ref()
+            .map(|(values, _)| values.clone());
         Ok((session, planned.bind(&self.parameters, values.as_ref())?))
     }
 }
@@ -113,9 +129,10 @@ impl PreparedStatements {
         let number = self.last.fetch_add(1, Ordering::Relaxed) + 1;
         let mut known = self.known.lock();
         known.retain(|_, prepared| prepared.used.lock().elapsed() < PATIENCE);
-        if known.len() >= MOST {
+        let own = known.values().filter(|p| p.owner == prepared.owner);
+        if own.count() >= MOST {
             return Err(Status::resource_exhausted(format!(
-                "{MOST} statements are prepared; close some"
+                "{MOST} statements of yours are prepared; close some"
             )));
         }
         known.insert(number, Arc::new(prepared));

@@ -14,13 +14,14 @@ use arrow_flight::sql::{Any, Command, CommandGetTables, ProstMessageExt, TicketS
 use arrow_flight::{
     CancelStatus, FlightDescriptor, FlightEndpoint, FlightInfo, IpcMessage, SchemaAsIpc, Ticket,
 };
+use datafusion::execution::memory_pool::MemoryConsumer;
 use futures::TryStreamExt;
 use prost::Message;
 use prost::bytes::Bytes;
 use tonic::{Request, Response, Status};
 
 use super::encode::plain_schema;
-use super::jobs::Workers;
+use super::jobs::{Turn, Workers};
 use super::logins::Logins;
 use super::planned::{self, Control, Planned, Rows, held, one_statement, sentence};
 use super::prepared::{Prepared, PreparedStatements};
@@ -119,13 +120,12 @@ impl Service {
             self.control(user, control)?;
             return Ok(0);
         }
-        let written = self
-            .workers
-            .run_in_turn(user, async move {
-                let written = planned.update(&session).await;
-                written.map_err(|error| status(&error))
-            })
-            .await?;
+        let turn = planned.turn();
+        let work = async move {
+            let written = planned.update(&session).await;
+            written.map_err(|error| status(&error))
+        };
+        let written = self.workers.run_in_turn(user, turn, work).await?;
         // Flight SQL's word for unknown: a query writes nothing.
         Ok(written.map_or(-1, |rows| i64::try_from(rows).unwrap_or(i64::MAX)))
     }
@@ -176,7 +176,7 @@ impl Service {
         work: impl Future<Output = Result<T, Status>> + Send + 'static,
     ) -> Result<T, Status> {
         match waits {
-            true => self.workers.run_in_turn(user, work).await,
+            true => self.workers.run_in_turn(user, Turn::Reader, work).await,
             false => self.workers.run(work).await,
         }
     }
@@ -249,6 +249,7 @@ impl Service {
             return held(batch.schema(), vec![batch]).map_err(|error| status(&error));
         }
         let is_query = matches!(planned, Planned::Query(_));
+        let turn = planned.turn();
         let work = async move {
             let rows = planned.ready(&session).await;
             rows.map_err(|error| status(&error))
@@ -256,7 +257,7 @@ impl Service {
         // A query is only planned now; it waits for its turn when its rows are fetched.
         match is_query {
             true => self.workers.run(work).await,
-            false => self.workers.run_in_turn(user, work).await,
+            false => self.workers.run_in_turn(user, turn, work).await,
         }
     }
 
@@ -269,7 +270,11 @@ impl Service {
     ) -> Result<(), Status> {
         let prepared = self.prepared.get(user, number(handle)?)?;
         let values = self.workers.run(values(stream)).await?;
-        prepared.set_values(values);
+        let pool = self.session_of(user)?.context().runtime_env();
+        let memory = MemoryConsumer::new("parameters").register(&pool.memory_pool);
+        let kept = memory.try_grow(values.get_array_memory_size());
+        kept.map_err(|error| status(&error))?;
+        prepared.set_values(values, memory);
         Ok(())
     }
 

@@ -78,6 +78,8 @@ async fn pump(
             }
         }
     }
+    // It ends when the client has taken the last message, or has gone: until then it holds memory.
+    let _taken = sender.reserve_many(READY).await;
     Ok(())
 }
 
@@ -100,6 +102,7 @@ async fn watch(
     };
     drop(job);
     running.went(&end);
+    drop(running);
     if let Err(error) = end {
         // A client that has gone does not hear it.
         let _ = sender.send(Err(error)).await;
@@ -119,7 +122,7 @@ mod tests {
 
     use arrow::array::{ArrayRef, Int64Array, RecordBatch};
     use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-    use futures::StreamExt;
+    use futures::{FutureExt, StreamExt};
     use tonic::Code;
 
     use super::super::queries::Queries;
@@ -164,6 +167,7 @@ mod tests {
             threads: tokio::runtime::Handle::current(),
             time_limit,
             turns: Turns::new(4, 4),
+            writers: Turns::new(1, 1),
         };
         (made, number, send(&workers, &ana(), rows, running, 1 << 20))
     }
@@ -194,6 +198,32 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         assert!(made.load(Ordering::SeqCst) <= held + 1);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_query_lasts_until_its_last_row_is_taken() {
+        let queries = Arc::new(Queries::default());
+        let rows =
+            RecordBatchStreamAdapter::new(batch().schema(), futures::stream::iter([Ok(batch())]));
+        let rows = Rows::Query(Box::pin(rows));
+        let number = queries.begin(&ana(), "SELECT 1").keep(rows).unwrap();
+        let (rows, running) = queries.fetch(&ana(), number).unwrap();
+        let workers = Workers {
+            threads: tokio::runtime::Handle::current(),
+            time_limit: None,
+            turns: Turns::new(1, 1),
+            writers: Turns::new(1, 1),
+        };
+        let mut stream = send(&workers, &ana(), rows, running, 1 << 20);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(queries.counts(), (1, 0));
+        assert!(workers.turns.take("ana").now_or_never().is_none());
+        while stream.next().await.is_some() {}
+        let after = tokio::time::timeout(Duration::from_secs(10), workers.turns.take("ana"));
+        assert!(after.await.is_ok());
+        while queries.counts() != (0, 0) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -87,7 +87,7 @@ async fn statements_that_write_have_the_limit() {
     let (code, text) = refusal(&mut client, &format!("CREATE TABLE t AS {JOIN}")).await;
     assert_eq!(code, Code::ResourceExhausted, "{text}");
     let prepared = client.prepare(JOIN.to_string(), None).await.unwrap();
-    drop(prepared);
+    prepared.close().await.unwrap();
     assert_eq!(number(&mut client, "SELECT 1").await, 1);
     until_idle(&session).await;
 }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Schema};
 use tonic::Code;
 
-use super::{ask, fetch, number, refusal, refused, start, ticket};
+use super::{Client, ask, fetch, number, refusal, refused, rows, start, ticket};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn statements() {
@@ -181,4 +181,51 @@ async fn prepared_statements() {
         refused(closed.execute().await.unwrap_err()).0,
         Code::NotFound
     );
+}
+
+/// JDBC's driver and Go's send a batch without columns where there is nothing to bind.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prepared_update_takes_a_batch_of_no_parameters() {
+    let mut client = start().await;
+    let nothing = RecordBatch::new_empty(Arc::new(Schema::empty()));
+    for sql in [
+        "CREATE TABLE t AS SELECT 1 AS n",
+        "INSERT INTO t VALUES (2)",
+    ] {
+        let mut prepared = client.prepare(sql.to_string(), None).await.unwrap();
+        prepared.set_parameters(nothing.clone()).unwrap();
+        assert_eq!(prepared.execute_update().await.unwrap(), 1, "{sql}");
+    }
+    assert_eq!(number(&mut client, "SELECT sum(n) FROM t").await, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_prepared_for_another_table_is_not_inserted() {
+    let mut client = start().await;
+    let update = async |client: &mut Client, sql: &str| {
+        client.execute_update(sql.to_string(), None).await.unwrap()
+    };
+    update(&mut client, "CREATE TABLE t (n BIGINT)").await;
+    let insert = "INSERT INTO t VALUES (5)".to_string();
+    let mut insert = client.prepare(insert, None).await.unwrap();
+    update(
+        &mut client,
+        "CREATE OR REPLACE TABLE t AS SELECT 'a' AS word",
+    )
+    .await;
+    let (_, text) = refused(insert.execute_update().await.unwrap_err());
+    assert!(text.contains("dropped or replaced meanwhile"), "{text}");
+    assert_eq!(number(&mut client, "SELECT count(*) FROM t").await, 1);
+}
+
+/// A view is kept as it was written.
+#[tokio::test(flavor = "multi_thread")]
+async fn values_do_not_make_a_view() {
+    let mut client = start().await;
+    let view = "CREATE VIEW v AS SELECT $1 + 1 AS n".to_string();
+    let mut view = client.prepare(view, None).await.unwrap();
+    view.set_parameters(rows([5])).unwrap();
+    let (_, text) = refused(view.execute_update().await.unwrap_err());
+    assert!(text.contains("a view has no parameters"), "{text}");
+    assert!(ask(&mut client, "SELECT * FROM v").await.is_err());
 }

@@ -90,6 +90,7 @@ async fn the_information_schema_knows_views() {
             let batch = fetch(&mut client, info).await.unwrap();
             assert_eq!(batch.num_rows(), found, "{sql}");
         }
+        prepared.close().await.unwrap();
     }
     let kind = "SELECT table_type FROM information_schema.tables WHERE table_name = 'v'";
     let kind = ask(&mut client, kind).await.unwrap();
