@@ -7,7 +7,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{ParamValues, Result, ScalarValue, exec_err, plan_err};
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Values};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::parser::{CopyToSource, Statement as EngineStatement};
 use datafusion::sql::sqlparser::ast::{Value, ValueWithSpan, VisitMut, VisitorMut};
 
@@ -112,13 +112,7 @@ pub fn bind(plan: LogicalPlan, parameters: &Schema, rows: &RecordBatch) -> Resul
                     "{several} rows of parameters were given: several at once are for INSERT INTO … VALUES (…)"
                 );
             }
-            let bound = (0..several)
-                .map(|row| {
-                    plan.clone()
-                        .with_param_values(values(parameters, rows, row)?)
-                })
-                .collect::<Result<Vec<_>>>()?;
-            one_insert(bound)
+            one_insert(plan, parameters, rows)
         }
     }
 }
@@ -174,22 +168,22 @@ fn values_hold_all(plan: &LogicalPlan) -> Result<bool> {
     Ok(matches!(plan, LogicalPlan::Dml(_)) && lists == 1 && inside == all)
 }
 
-/// The rows of the VALUES of all plans, in the first one's place.
-fn one_insert(plans: Vec<LogicalPlan>) -> Result<LogicalPlan> {
-    let mut rows: Vec<Vec<Expr>> = Vec::new();
-    for plan in &plans {
-        plan.apply(|node| {
-            if let LogicalPlan::Values(Values { values, .. }) = node {
-                rows.extend(values.iter().cloned());
+/// The plan with its VALUES once for each row.
+fn one_insert(plan: LogicalPlan, parameters: &Schema, rows: &RecordBatch) -> Result<LogicalPlan> {
+    let mut all: Vec<Vec<Expr>> = Vec::with_capacity(rows.num_rows());
+    plan.apply(|node| {
+        if matches!(node, LogicalPlan::Values(_)) {
+            for row in 0..rows.num_rows() {
+                let given = values(parameters, rows, row)?;
+                if let LogicalPlan::Values(list) = node.clone().with_param_values(given)? {
+                    all.extend(list.values);
+                }
             }
-            Ok(TreeNodeRecursion::Continue)
-        })?;
-    }
-    let Some(first) = plans.into_iter().next() else {
-        return plan_err!("no row of parameters was given");
-    };
-    let all = LogicalPlanBuilder::values(rows)?.build()?;
-    let input = first.transform_down(|node| match node {
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    let all = LogicalPlanBuilder::values(all)?.build()?;
+    let input = plan.transform_down(|node| match node {
         LogicalPlan::Values(_) => Ok(Transformed::new(all.clone(), true, TreeNodeRecursion::Jump)),
         other => Ok(Transformed::no(other)),
     })?;
