@@ -34,4 +34,5 @@ pub mod search;
 pub mod server;
 pub mod session;
 pub mod statements;
+mod volatile_filters;
 pub mod writers;

@@ -151,7 +151,10 @@ impl Session {
             let state = context.state_ref();
             state.write().register_file_format(format, true)?;
         }
-        let models = Arc::new(Models::new(Arc::clone(&database)));
+        let models = Arc::new(Models::new(
+            Arc::clone(&database),
+            Arc::clone(&context.runtime_env().memory_pool),
+        ));
         models::register_functions(&context, &models, &access);
         let state = context.state_ref();
         state

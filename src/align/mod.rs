@@ -59,7 +59,7 @@ pub async fn explain(session: &Session, statement: ExplainAlign) -> Result<Answe
     let constants = Constants(state);
     let responses = responses::responses(session.context(), &constants, &query).await?;
     let mut tracer = Tracer {
-        registry: Arc::new(Registry::default()),
+        registry: Arc::new(Registry::new(&session.context().runtime_env().memory_pool)),
         constants: &constants,
         responses: &responses,
         columns: 0,

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::DataType;
 use datafusion::common::{Result, exec_err};
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
 use datafusion::logical_expr::{
     ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
@@ -34,9 +35,11 @@ pub struct Source {
 }
 
 /// The sources of a query, and those of their rows that were read.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Registry {
     inner: Mutex<Inner>,
+    /// For the rows, which are kept until the answer is made.
+    memory: MemoryReservation,
 }
 
 #[derive(Debug, Default)]
@@ -63,6 +66,14 @@ pub struct SourceRow {
 }
 
 impl Registry {
+    /// With the rows in `pool`.
+    pub fn new(pool: &Arc<dyn MemoryPool>) -> Self {
+        Self {
+            inner: Mutex::default(),
+            memory: MemoryConsumer::new("EXPLAIN ALIGN").register(pool),
+        }
+    }
+
     pub fn add_source(&self, source: Source) -> usize {
         let mut inner = self.lock();
         inner.sources.push(source);
@@ -74,13 +85,22 @@ impl Registry {
     }
 
     /// Keeps `rows` rows, and says the number of the first.
+    ///
+    /// # Errors
+    /// Where the pool has no memory for them.
     fn add_rows(
         &self,
         source: usize,
         rows: usize,
         keys: Vec<ArrayRef>,
         value: Option<ArrayRef>,
-    ) -> i64 {
+    ) -> Result<i64> {
+        let mut bytes = 0;
+        for column in keys.iter().chain(&value) {
+            // Of a slice, its part: the rest of its buffers is other rows', which are counted there.
+            bytes += column.to_data().get_slice_memory_size()?;
+        }
+        self.memory.try_grow(bytes)?;
         let mut inner = self.lock();
         let first = inner.rows;
         inner.rows += rows as i64;
@@ -90,7 +110,7 @@ impl Registry {
             keys,
             value,
         });
-        first
+        Ok(first)
     }
 
     /// The row of that number.
@@ -184,7 +204,7 @@ impl ScalarUDFImpl for SourceRows {
         let kept = (!value.data_type().is_nested()).then(|| Arc::clone(value));
         let first = self
             .registry
-            .add_rows(self.source, rows, keys.to_vec(), kept);
+            .add_rows(self.source, rows, keys.to_vec(), kept)?;
         let nulls = value.logical_nulls();
         let mut lineage = Builder::default();
         for i in 0..rows {
@@ -197,5 +217,26 @@ impl ScalarUDFImpl for SourceRows {
             }));
         }
         Ok(ColumnarValue::Array(lineage.finish()?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::Int64Array;
+    use datafusion::execution::memory_pool::GreedyMemoryPool;
+
+    #[test]
+    fn rows_are_held_in_the_pool() {
+        let pool: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(1000));
+        let registry = Registry::new(&pool);
+        let trs: ArrayRef = Arc::new(Int64Array::from_iter_values(0..1000));
+        let first = registry.add_rows(0, 50, vec![trs.slice(0, 50)], Some(trs.slice(0, 50)));
+        assert_eq!(first.unwrap(), 0);
+        assert_eq!(pool.reserved(), 800);
+        let refused = registry.add_rows(0, 50, vec![trs.slice(50, 50)], None);
+        assert!(refused.unwrap_err().to_string().contains("EXPLAIN ALIGN"));
+        drop(registry);
+        assert_eq!(pool.reserved(), 0);
     }
 }

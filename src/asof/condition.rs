@@ -1,5 +1,6 @@
 //! What MATCH_CONDITION and ON say, with their operands sorted by side.
 
+use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{DFSchema, Result, plan_datafusion_err, plan_err};
 use datafusion::logical_expr::planner::RelationPlannerContext;
 use datafusion::logical_expr::type_coercion::binary::BinaryTypeCoercer;
@@ -245,14 +246,21 @@ fn boolean(expr: &SqlExpr) -> Result<bool> {
     }
 }
 
-/// A tolerance: the same for all rows.
+/// A tolerance: the same for all rows, and known before any query runs.
 fn constant(expr: SqlExpr, context: &mut dyn RelationPlannerContext) -> Result<Expr> {
     let text = expr.to_string();
     let planned = context.sql_to_expr(expr, &DFSchema::empty());
     match planned {
-        Ok(expr) if !expr.is_volatile() => Ok(expr),
+        Ok(expr) if !expr.is_volatile() && !expr.exists(is_subquery)? => Ok(expr),
         _ => plan_err!("MATCH_CONDITION: the tolerance must be a constant, not {text}"),
     }
+}
+
+fn is_subquery(expr: &Expr) -> Result<bool> {
+    Ok(matches!(
+        expr,
+        Expr::ScalarSubquery(_) | Expr::InSubquery(_) | Expr::Exists(_)
+    ))
 }
 
 /// The pairs of keys in ON, left first.

@@ -39,8 +39,10 @@ use std::sync::Arc;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::optimizer::Optimizer;
 
-/// What a session needs for ASOF JOIN beside [`physical::AsofExtension`] in its planner. Statements also
-/// go through [`rewrite::nest`] after parsing.
+use crate::volatile_filters::KeepVolatileFilters;
+
+/// What a session needs for ASOF JOIN beside [`physical::AsofExtension`] in its planner, and what keeps WHERE
+/// above nodes of ours. Statements also go through [`rewrite::nest`] after parsing.
 pub fn install(builder: SessionStateBuilder) -> SessionStateBuilder {
     let mut rules = Optimizer::new().rules;
     // Right after DataFusion's own rule: a later one puts projections between filter and join.
@@ -49,5 +51,6 @@ pub fn install(builder: SessionStateBuilder) -> SessionStateBuilder {
         .position(|rule| rule.name() == "push_down_filter");
     let at = own.map_or(rules.len(), |own| own + 1);
     rules.insert(at, Arc::new(filters::PushFiltersBelowAsofJoin));
+    rules.insert(own.unwrap_or(at), Arc::new(KeepVolatileFilters));
     builder.with_optimizer_rules(rules)
 }

@@ -92,6 +92,7 @@ pub async fn create(session: &Session, create: CreateModel, text: &str) -> Resul
     let _wanted = rows.wanted();
     let summary = blocking(move || work.fit(plan, rows)).await?;
     staging.publish_directory(ObjectKind::Model, name)?;
+    session.models().forget(name);
     Ok(Answer::done(format!("created model {name} ({summary})")))
 }
 
@@ -142,6 +143,7 @@ pub async fn import(session: &Session, import: ImportModel, text: &str) -> Resul
     })
     .await?;
     staging.publish_directory(ObjectKind::Model, &import.name)?;
+    session.models().forget(&import.name);
     Ok(Answer::done(format!(
         "created model {} ({summary})",
         import.name
@@ -292,6 +294,7 @@ pub async fn drop_model(session: &Session, name: &str, if_exists: bool) -> Resul
     let staging = session.database().write().await?;
     if session.database().exists(ObjectKind::Model, name) {
         staging.remove(ObjectKind::Model, name)?;
+        session.models().forget(name);
         return Ok(Answer::done(format!("dropped model {name}")));
     }
     match if_exists {

@@ -10,13 +10,15 @@
 use std::any::Any;
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::array::AsArray;
 use arrow::array::{ArrayRef, Float64Array, Int64Array, ListArray, RecordBatch, StringArray};
 use arrow::datatypes::{Float64Type, Int64Type, SchemaRef};
 use datafusion::common::{DataFusionError, Result, exec_err, plan_err};
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::Compression;
@@ -82,23 +84,47 @@ impl Description {
     }
 }
 
-/// What was read of a model's files, by their hash.
-type Loaded = HashMap<String, Arc<dyn Any + Send + Sync>>;
+/// What was read of a model's files, and the memory that it takes for as long as anybody has it.
+#[derive(Debug)]
+pub struct Loaded<T> {
+    value: T,
+    _memory: MemoryReservation,
+}
+
+impl<T> Deref for Loaded<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+/// A [`Loaded`] of any type, and the hash of the files.
+#[derive(Debug)]
+struct Kept {
+    content_hash: String,
+    loaded: Arc<dyn Any + Send + Sync>,
+}
 
 /// The models of a database.
 #[derive(Debug)]
 pub struct Models {
     database: Arc<Database>,
-    loaded: Mutex<Loaded>,
+    /// The memory of all queries: what one of them reads stays for the others.
+    pool: Arc<dyn MemoryPool>,
+    /// By name.
+    kept: Mutex<HashMap<String, Kept>>,
     /// Directories and hashes of models whose files were looked at.
     seen_whole: Mutex<HashSet<(PathBuf, String)>>,
 }
 
 impl Models {
-    pub fn new(database: Arc<Database>) -> Self {
+    /// The models of `database`; what is read of them is held in `pool`.
+    pub fn new(database: Arc<Database>, pool: Arc<dyn MemoryPool>) -> Self {
         Self {
             database,
-            loaded: Mutex::default(),
+            pool,
+            kept: Mutex::default(),
             seen_whole: Mutex::default(),
         }
     }
@@ -122,26 +148,48 @@ impl Models {
         serde_json::from_str(&text).map_err(|e| damaged(&path, e))
     }
 
-    /// What `read` makes of the model's directory, done once per content.
+    /// What `read` makes of the model's directory, done once per content. It is held in memory, as much as its
+    /// files are, until the model is dropped or replaced.
     ///
     /// # Errors
-    /// Those of `read`, and files that are not those that were written.
+    /// Those of `read`, files that are not those that were written, and too little memory.
     pub fn load<T: Send + Sync + 'static>(
         &self,
         description: &Description,
         read: impl FnOnce(&Path) -> Result<T>,
-    ) -> Result<Arc<T>> {
-        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = loaded.get(&description.content_hash)
-            && let Ok(known) = Arc::clone(known).downcast()
+    ) -> Result<Arc<Loaded<T>>> {
+        let mut kept = self.kept();
+        if let Some(known) = kept.get(&description.name)
+            && known.content_hash == description.content_hash
+            && let Ok(loaded) = Arc::clone(&known.loaded).downcast()
         {
-            return Ok(known);
+            return Ok(loaded);
         }
+        // Of another content: the model was replaced.
+        kept.remove(&description.name);
         let directory = self.whole(description)?;
-        let model = Arc::new(read(&directory)?);
-        let hash = description.content_hash.clone();
-        loaded.insert(hash, Arc::clone(&model) as Arc<dyn Any + Send + Sync>);
-        Ok(model)
+        let memory = MemoryConsumer::new(format!("model {}", description.name));
+        let memory = memory.register(&self.pool);
+        memory.try_grow(size_of_files(&directory)?)?;
+        let loaded = Arc::new(Loaded {
+            value: read(&directory)?,
+            _memory: memory,
+        });
+        let new = Kept {
+            content_hash: description.content_hash.clone(),
+            loaded: Arc::clone(&loaded) as Arc<dyn Any + Send + Sync>,
+        };
+        kept.insert(description.name.clone(), new);
+        Ok(loaded)
+    }
+
+    /// Lets go of what was read of a model that is gone, or another one by now.
+    pub fn forget(&self, name: &str) {
+        self.kept().remove(name);
+    }
+
+    fn kept(&self) -> MutexGuard<'_, HashMap<String, Kept>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The model's directory, once its files are known to be those that were written. They are read for
@@ -275,8 +323,8 @@ impl Columns {
     }
 }
 
-/// Of all files but the description, by name.
-fn content_hash(directory: &Path) -> Result<String> {
+/// All files but the description, by name.
+fn files(directory: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(directory).map_err(|e| damaged(directory, e))? {
         let path = entry?.path();
@@ -285,8 +333,23 @@ fn content_hash(directory: &Path) -> Result<String> {
         }
     }
     files.sort();
+    Ok(files)
+}
+
+/// Bytes of all files but the description. Their numbers are not compressed.
+fn size_of_files(directory: &Path) -> Result<usize> {
+    let mut bytes = 0_usize;
+    for path in files(directory)? {
+        let length = fs::metadata(&path).map_err(|e| damaged(&path, e))?.len();
+        bytes = bytes.saturating_add(usize::try_from(length).unwrap_or(usize::MAX));
+    }
+    Ok(bytes)
+}
+
+/// Of all files but the description, by name.
+fn content_hash(directory: &Path) -> Result<String> {
     let mut hasher = Sha256::new();
-    for path in files {
+    for path in files(directory)? {
         if let Some(name) = path.file_name() {
             hasher.update(name.as_encoded_bytes());
         }
@@ -316,4 +379,44 @@ pub fn damaged(path: &Path, error: impl std::fmt::Display) -> DataFusionError {
         "{}: {error}; the model is damaged, CREATE OR REPLACE MODEL makes it anew",
         path.display()
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use datafusion::execution::memory_pool::GreedyMemoryPool;
+    use serde_json::json;
+
+    #[test]
+    fn what_is_read_is_held_in_the_pool_until_the_model_is_gone() {
+        let database = Database::open(None).unwrap();
+        let pool: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(100));
+        let models = Models::new(database, Arc::clone(&pool));
+        let written = |bytes: usize| {
+            let directory = models.directory("m");
+            fs::create_dir_all(&directory).unwrap();
+            fs::write(directory.join("maps.parquet"), vec![7; bytes]).unwrap();
+            let description = json!({
+                "name": "m", "kind": "srm", "options": null, "features": 1, "trs": 1, "subjects": [],
+                "voxels": [], "query": "", "input_schema": [], "history_of": "", "history": [],
+                "content_hash": ""
+            });
+            describe(&directory, serde_json::from_value(description).unwrap()).unwrap();
+            models.describe("m").unwrap()
+        };
+        let first = written(60);
+        assert_eq!(**models.load(&first, |_| Ok(1)).unwrap(), 1);
+        assert_eq!(**models.load(&first, |_| Ok(2)).unwrap(), 1);
+        assert_eq!(pool.reserved(), 60);
+        // Replaced: both do not fit, and the first is not held any longer.
+        let second = written(70);
+        let in_use = models.load(&second, |_| Ok(3)).unwrap();
+        assert_eq!((**in_use, pool.reserved()), (3, 70));
+        models.forget("m");
+        assert_eq!(pool.reserved(), 70, "a query has it still");
+        drop(in_use);
+        assert_eq!(pool.reserved(), 0);
+        let large = models.load(&written(101), |_| Ok(4)).unwrap_err();
+        assert!(large.to_string().contains("model m"), "{large}");
+    }
 }

@@ -172,4 +172,13 @@ async fn into_a_file() {
         Err(error) => error.to_string(),
     };
     assert!(error.contains("design_matrix"), "{error}");
+
+    // Added regressors ask before they are read, so that too many volumes come before missing rows.
+    let added =
+        "design_matrix(tr => 2, n_scans => 1000000, add_regs => (SELECT 0 AS tr, 0.5 AS x))";
+    let error = match session.sql(&format!("SELECT count(*) FROM {added}")).await {
+        Ok(_) => panic!("it fits"),
+        Err(error) => error.to_string(),
+    };
+    assert!(error.contains("design_matrix needs"), "{error}");
 }

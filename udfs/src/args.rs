@@ -12,9 +12,11 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array, RecordBatch, RecordBatchOptions};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Float32Type, Float64Type, Schema};
+use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{Result, ScalarValue, exec_err, plan_err};
 use datafusion::logical_expr::{ColumnarValue, Signature, TypeSignature, Volatility};
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::scalar_subquery::ScalarSubqueryExpr;
 use datafusion::physical_expr::utils::collect_columns;
 
 use crate::vectors::element_type;
@@ -416,9 +418,10 @@ pub fn rows_of(args: &[ColumnarValue]) -> usize {
         .unwrap_or(1)
 }
 
-/// The value of an expression that needs no columns.
+/// The value of an expression that needs no columns, and no query: that has not run yet.
 fn constant(expr: &Arc<dyn PhysicalExpr>) -> Result<Option<ScalarValue>> {
-    if !collect_columns(expr).is_empty() {
+    let has_query = expr.exists(|part| Ok(part.downcast_ref::<ScalarSubqueryExpr>().is_some()))?;
+    if has_query || !collect_columns(expr).is_empty() {
         return Ok(None);
     }
     let one_row = RecordBatch::try_new_with_options(

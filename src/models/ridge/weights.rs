@@ -15,7 +15,7 @@ use voxql_udfs::vectors::vector_type;
 
 use super::options::Settings;
 use super::stored::{SubjectWeights, read_weights};
-use crate::models::store::{Description, Models};
+use crate::models::store::{Description, Loaded, Models};
 use crate::models::tables::rows_of;
 
 /// A batch has so many bytes of coefficients, or one row.
@@ -24,7 +24,7 @@ const BATCH_BYTES: usize = 8 << 20;
 /// The rows of `model_weights`.
 #[derive(Debug)]
 struct RidgeWeights {
-    subjects: Arc<Vec<SubjectWeights>>,
+    subjects: Arc<Loaded<Vec<SubjectWeights>>>,
     /// The space of each feature, and its place there.
     features: Arc<Vec<(String, i64)>>,
     schema: SchemaRef,

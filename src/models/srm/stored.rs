@@ -18,7 +18,7 @@ use datafusion::common::Result;
 use faer::{Mat, MatRef};
 use parquet::arrow::ArrowWriter;
 
-use crate::models::store::{self, Columns, Description, Models};
+use crate::models::store::{self, Columns, Description, Loaded, Models};
 
 const SUBJECTS: &str = "subjects.parquet";
 const SHARED: &str = "shared.parquet";
@@ -48,7 +48,10 @@ impl SubjectMap {
 }
 
 /// The subjects' maps, read once.
-pub fn subjects(models: &Models, description: &Description) -> Result<Arc<Vec<SubjectMap>>> {
+pub fn subjects(
+    models: &Models,
+    description: &Description,
+) -> Result<Arc<Loaded<Vec<SubjectMap>>>> {
     models.load(description, |directory| {
         let path = directory.join(SUBJECTS);
         let mut subjects = Vec::new();

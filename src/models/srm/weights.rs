@@ -13,13 +13,13 @@ use datafusion::physical_plan::streaming::PartitionStream;
 use futures::stream;
 
 use super::stored::{SubjectMap, subjects};
-use crate::models::store::{Description, Models};
+use crate::models::store::{Description, Loaded, Models};
 use crate::models::tables::rows_of;
 
 /// The rows of `model_weights`, a batch per subject.
 #[derive(Debug)]
 struct ModelWeights {
-    subjects: Arc<Vec<SubjectMap>>,
+    subjects: Arc<Loaded<Vec<SubjectMap>>>,
     schema: SchemaRef,
 }
 

@@ -19,7 +19,15 @@ pub struct Call {
     pub function: &'static Function,
     pub args: Vec<FunctionArg>,
     /// The common table expressions in scope, those that later ones may use first.
-    ctes: Vec<Cte>,
+    ctes: Vec<Visible>,
+}
+
+/// A common table expression that may be named.
+#[derive(Debug, Clone)]
+struct Visible {
+    cte: Cte,
+    /// Whether it stands after WITH RECURSIVE, and may name itself.
+    recursive: bool,
 }
 
 impl Call {
@@ -27,20 +35,28 @@ impl Call {
     pub fn with(&self, query: &impl Visit) -> String {
         let mut wanted = relations(query);
         let mut needed: Vec<&Cte> = Vec::new();
-        for cte in self.ctes.iter().rev() {
+        let mut recursive = "";
+        for Visible {
+            cte,
+            recursive: own,
+        } in self.ctes.iter().rev()
+        {
             let name = normalise(&cte.alias.name);
             // Of two of one name the inner one, which comes later, hides the other.
             let hidden = needed.iter().any(|n| normalise(&n.alias.name) == name);
             if wanted.contains(&name) && !hidden {
                 wanted.extend(relations(&cte.query));
                 needed.push(cte);
+                if *own {
+                    recursive = "RECURSIVE ";
+                }
             }
         }
         match needed.is_empty() {
             true => String::new(),
             false => {
                 let needed: Vec<String> = needed.iter().rev().map(|c| c.to_string()).collect();
-                format!("WITH {} ", needed.join(", "))
+                format!("WITH {recursive}{} ", needed.join(", "))
             }
         }
     }
@@ -120,7 +136,7 @@ struct Taker {
 
 /// The common table expressions of a query.
 struct Scope {
-    ctes: Vec<Cte>,
+    ctes: Vec<Visible>,
     /// Where their queries lie in memory, by which the visitor knows them again.
     places: Vec<*const Query>,
     /// How many of them are behind the current place, and may be named.
@@ -131,10 +147,15 @@ impl VisitorMut for Taker {
     type Break = ();
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
-        let ctes = query.with.as_ref().map(|with| with.cte_tables.as_slice());
-        let ctes = ctes.unwrap_or_default();
+        let with = query.with.as_ref();
+        let ctes = with.map_or(&[][..], |with| with.cte_tables.as_slice());
+        let recursive = with.is_some_and(|with| with.recursive);
+        let visible = |cte: &Cte| Visible {
+            cte: cte.clone(),
+            recursive,
+        };
         self.scopes.push(Scope {
-            ctes: ctes.to_vec(),
+            ctes: ctes.iter().map(visible).collect(),
             places: ctes.iter().map(|c| std::ptr::from_ref(&*c.query)).collect(),
             visible: 0,
         });
@@ -201,6 +222,18 @@ mod tests {
         // The one inside of another's query is found when that query is planned.
         assert_eq!(calls.len(), 2);
         assert_eq!(calls[0].args.len(), 2);
+    }
+
+    #[test]
+    fn recursive_definitions_stay_so() {
+        let (_, calls) = taken(
+            "WITH RECURSIVE n AS (SELECT 0 AS tr UNION ALL SELECT tr + 1 FROM n WHERE tr < 9)
+             SELECT * FROM (WITH m AS (SELECT 1)
+                            SELECT * FROM design_matrix((SELECT * FROM n), (SELECT * FROM m)))",
+        );
+        let with = calls[0].with(&calls[0].args[0]);
+        assert!(with.starts_with("WITH RECURSIVE n AS (SELECT 0"), "{with}");
+        assert_eq!(calls[0].with(&calls[0].args[1]), "WITH m AS (SELECT 1) ");
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! Regressors that are given, such as motion: a row per volume, a column per regressor.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
 use arrow::array::{Array, ArrayRef, Float64Array, RecordBatch};
 use arrow::datatypes::{FieldRef, Schema};
 use datafusion::common::{Result, exec_err, plan_err};
+use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::logical_expr::ColumnarValue;
 use voxql_udfs::args::numbers;
 
@@ -33,14 +35,22 @@ impl Added {
     /// the other columns, in order. `events` are the keys of the events, if there are any.
     ///
     /// # Errors
-    /// When a volume or a value is missing, or keys do not fit.
-    pub fn read(rows: &Rows, events: Option<&[FieldRef]>, n_scans: usize) -> Result<Self> {
+    /// When a volume or a value is missing, keys do not fit, or `memory` has no place for a run.
+    pub fn read(
+        rows: &Rows,
+        events: Option<&[FieldRef]>,
+        n_scans: usize,
+        memory: &MemoryReservation,
+    ) -> Result<Self> {
         let own = keys::fields(&rows.schema, &RUN_KEYS);
         let keys = match events {
             None => own,
             Some(events) => shared(events, &own)?,
         };
         let names = regressors(&rows.schema)?;
+        // A value for each regressor and volume, and whether the volume was seen.
+        let run_bytes = names.len().saturating_mul(size_of::<f64>()) + 1;
+        let run_bytes = run_bytes.saturating_mul(n_scans);
         let mut reading: HashMap<Key, Reading> = HashMap::new();
         for batch in &rows.batches {
             let volumes = volumes(batch)?;
@@ -50,9 +60,13 @@ impl Added {
                 .into_iter()
                 .enumerate()
             {
-                let run = reading
-                    .entry(key.clone())
-                    .or_insert_with(|| Reading::new(names.len(), n_scans));
+                let run = match reading.entry(key.clone()) {
+                    Entry::Occupied(run) => run.into_mut(),
+                    Entry::Vacant(new) => {
+                        memory.try_grow(run_bytes)?;
+                        new.insert(Reading::new(names.len(), n_scans))
+                    }
+                };
                 let volume = volumes.is_valid(i).then(|| volumes.value(i));
                 let added = run.add(volume, &names, &columns, i);
                 if let Err(message) = added {

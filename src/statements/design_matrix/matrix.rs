@@ -8,7 +8,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::common::{Result, ScalarValue, exec_err, plan_datafusion_err, plan_err};
 use datafusion::execution::SessionState;
-use datafusion::execution::memory_pool::MemoryConsumer;
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use voxql_udfs::kernels::design::design_matrix;
 use voxql_udfs::kernels::regressor::{Event, Regressors};
 use voxql_udfs::regressor::Settings;
@@ -30,7 +30,10 @@ pub fn table(state: &SessionState, inputs: &Inputs) -> Result<Arc<dyn TableProvi
     let settings = &inputs.settings;
     let regressors = settings.regressors()?;
     let frame_times = settings.frame_times()?;
-    let (events, added) = read(inputs)?;
+    let memory = MemoryConsumer::new(FUNCTION).register(&state.runtime_env().memory_pool);
+    // Of its own, since the added regressors are not held as long as the table.
+    let of_added = memory.new_empty();
+    let (events, added) = read(inputs, &of_added)?;
     warn_of_late(&events, settings.n_scans as f64 * settings.tr);
 
     let mut names: Vec<String> = events
@@ -46,7 +49,6 @@ pub fn table(state: &SessionState, inputs: &Inputs) -> Result<Arc<dyn TableProvi
     let schema = schema(&events.keys, &names)?;
 
     // Asked for before anything is made: 0.01 Hz over a million volumes are 40,000 columns.
-    let memory = MemoryConsumer::new(FUNCTION).register(&state.runtime_env().memory_pool);
     let values = (events.runs.len() + WORKING)
         .saturating_mul(settings.n_scans)
         .saturating_mul(schema.fields().len());
@@ -75,7 +77,8 @@ pub fn table(state: &SessionState, inputs: &Inputs) -> Result<Arc<dyn TableProvi
     Ok(Arc::new(Held::new(schema, batches, memory)?))
 }
 
-fn read(inputs: &Inputs) -> Result<(Events, Added)> {
+/// `memory` is asked for what the added regressors hold.
+fn read(inputs: &Inputs, memory: &MemoryReservation) -> Result<(Events, Added)> {
     let n_scans = inputs.settings.n_scans;
     let events = match &inputs.events {
         Some(rows) => Some(Events::read(rows)?),
@@ -84,7 +87,7 @@ fn read(inputs: &Inputs) -> Result<(Events, Added)> {
     let added = match &inputs.added {
         Some(rows) => {
             let keys = events.as_ref().map(|events| events.keys.as_slice());
-            Added::read(rows, keys, n_scans)?
+            Added::read(rows, keys, n_scans, memory)?
         }
         None => Added::default(),
     };

@@ -98,6 +98,17 @@ pub fn seed(arguments: &Arguments<'_>) -> Result<u32> {
     })
 }
 
+/// Bytes of `times` draws of `rows` numbers each. As many as there can be where they are more: a pool
+/// refuses those.
+pub fn drawn_bytes(times: usize, rows: usize) -> usize {
+    // A draw may be of two groups of rows.
+    let one = rows
+        .saturating_mul(size_of::<f64>())
+        .saturating_add(2 * size_of::<Vec<f64>>());
+    // An allocation cannot be larger, and what a pool adds it to does not overflow.
+    times.saturating_mul(one).min(isize::MAX as usize)
+}
+
 /// How often something is drawn: at least once.
 pub fn times(arguments: &Arguments<'_>, name: &str, usual: usize) -> Result<usize> {
     match arguments.usize(name)?.unwrap_or(usual) {

@@ -9,7 +9,7 @@ use voxql_udfs::args::{Kind, Parameters};
 use voxql_udfs::kernels::isc::Summary;
 use voxql_udfs::kernels::isc::bootstrap::{Options, bootstrap};
 
-use super::arguments::{memory, seed, side, summary, threads, times};
+use super::arguments::{drawn_bytes, memory, seed, side, summary, threads, times};
 use super::correlations::Correlations;
 use crate::statements::computed::Function;
 use crate::statements::computed::arguments::Given;
@@ -80,7 +80,7 @@ pub async fn table(state: &SessionState, call: &Call) -> Result<Arc<dyn TablePro
         let (mut observed, mut low, mut high, mut p) = (vec![], vec![], vec![], vec![]);
         for test in &correlations.tests {
             // Which rows each resample is of.
-            let drawn = options.resamples * test.rows.len() * size_of::<usize>();
+            let drawn = drawn_bytes(options.resamples, test.rows.len());
             memory.try_grow(drawn)?;
             let result = bootstrap(&test.views(), &options)
                 .map_err(|message| DataFusionError::Execution(format!("{FUNCTION}: {message}")))?;

@@ -12,7 +12,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, FieldRef, Float64Type, Schema, SchemaRef};
 use datafusion::common::{Result, ScalarValue, exec_err, plan_err};
 use voxql_udfs::kernels::isc::pairs;
-use voxql_udfs::vectors::{Vectors, element_type};
+use voxql_udfs::vectors::{Vectors, element_type, vector_width};
 
 use super::tables::{vector_field, vectors};
 use crate::statements::computed::arguments::Rows;
@@ -75,8 +75,9 @@ impl Columns {
     }
 }
 
-/// Rows of one test by subject, or by pair in order of names.
-type Unsorted = BTreeMap<(String, String), Vec<f64>>;
+/// Rows of one test by subject, or by pair in order of names; None where the row is NULL, whose width
+/// another row says.
+type Unsorted = BTreeMap<(String, String), Option<Vec<f64>>>;
 
 impl Correlations {
     /// Reads the rows of a query, in any order. `pairwise` is what the call says, if it does.
@@ -99,9 +100,14 @@ impl Correlations {
             }
             _ => {}
         }
+        let data_type = rows.schema.field(columns.value).data_type();
+        let is_vector = element_type(data_type).is_some();
         let mut reading = Reading {
             function,
-            width: None,
+            width: match is_vector {
+                true => vector_width(data_type),
+                false => Some(1),
+            },
             order: Vec::new(),
             tests: HashMap::new(),
         };
@@ -111,18 +117,23 @@ impl Correlations {
         if reading.order.is_empty() {
             return exec_err!("{function}: the query has no rows");
         }
-        let is_vector = element_type(rows.schema.field(columns.value).data_type()).is_some();
+        let Some(width) = reading.width else {
+            return exec_err!(
+                "{function}: {} is NULL in all rows, so how many correlations there are is not known",
+                rows.schema.field(columns.value).name()
+            );
+        };
         let mut tests = Vec::with_capacity(reading.order.len());
         for key in reading.order {
             let unsorted = reading.tests.remove(&key).unwrap_or_default();
-            tests.push(Test::sorted(function, key, unsorted, is_pairwise)?);
+            tests.push(Test::sorted(function, key, unsorted, is_pairwise, width)?);
         }
         let field = |i: &usize| Arc::clone(&rows.schema.fields()[*i]);
         Ok(Self {
             pairwise: is_pairwise,
             tests,
             keys: columns.keys.iter().map(field).collect(),
-            width: is_vector.then_some(reading.width.unwrap_or(0)),
+            width: is_vector.then_some(width),
         })
     }
 
@@ -196,7 +207,6 @@ impl Reading {
                     );
                 }
             }
-            let value = value.unwrap_or_else(|| vec![f64::NAN; self.width.unwrap_or(0)]);
             let key = columns.keys.iter();
             let key = key.map(|i| ScalarValue::try_from_array(batch.column(*i), row));
             let key = key.collect::<Result<Vec<_>>>()?;
@@ -241,12 +251,14 @@ impl Test {
         key: Vec<ScalarValue>,
         mut unsorted: Unsorted,
         pairwise: bool,
+        width: usize,
     ) -> Result<Self> {
+        let filled = |row: Option<Vec<f64>>| row.unwrap_or_else(|| vec![f64::NAN; width]);
         let both = unsorted.keys().flat_map(|(a, b)| [a, b]);
         let subjects: BTreeSet<String> = both.cloned().collect();
         let subjects: Vec<String> = subjects.into_iter().collect();
         let rows = match pairwise {
-            false => unsorted.into_values().collect(),
+            false => unsorted.into_values().map(filled).collect(),
             true => {
                 let mut rows = Vec::with_capacity(unsorted.len());
                 for (i, j) in pairs(subjects.len()) {
@@ -258,7 +270,7 @@ impl Test {
                             pair.1
                         );
                     };
-                    rows.push(row);
+                    rows.push(filled(row));
                 }
                 rows
             }

@@ -14,7 +14,7 @@ use voxql_udfs::args::{Kind, Parameters};
 use voxql_udfs::kernels::isc::Summary;
 use voxql_udfs::kernels::isc::permutation::{Options, permutation_test};
 
-use super::arguments::{memory, seed, side, summary, threads, times};
+use super::arguments::{drawn_bytes, memory, seed, side, summary, threads, times};
 use super::correlations::Correlations;
 use crate::statements::computed::Function;
 use crate::statements::computed::arguments::{Given, Rows};
@@ -86,7 +86,7 @@ pub async fn table(state: &SessionState, call: &Call) -> Result<Arc<dyn TablePro
                 None => None,
             };
             // The sign or the group of each row in each permutation.
-            let drawn = options.permutations * test.rows.len() * size_of::<f64>();
+            let drawn = drawn_bytes(options.permutations, test.rows.len());
             memory.try_grow(drawn)?;
             let result = permutation_test(&test.views(), second.as_deref(), &options)
                 .map_err(|message| DataFusionError::Execution(format!("{FUNCTION}: {message}")))?;

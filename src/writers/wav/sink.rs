@@ -192,12 +192,14 @@ impl Writer {
     /// Rows follow each other without a gap, to half a sample.
     fn look_at_time(&mut self, time: f64) -> Result<()> {
         self.open()?;
-        let start = *self.start.get_or_insert(time);
         let Some(sound) = &self.sound else {
             return Ok(());
         };
         let rate = f64::from(sound.sample_rate());
-        let expected = start + sound.samples() as f64 / rate;
+        let before = sound.samples() as f64 / rate;
+        // Rows before may have had no time: theirs is that of their samples.
+        let start = *self.start.get_or_insert(time - before);
+        let expected = start + before;
         let off = time - expected;
         if off.abs() * rate <= 0.5 {
             return Ok(());
