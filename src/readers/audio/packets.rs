@@ -335,7 +335,12 @@ impl Stream {
             let reader = &mut self.reader;
             match guarded(|| reader.next_packet()) {
                 Ok(Some(packet)) if packet.track_id != self.track => (),
-                Ok(Some(packet)) if packet.data.is_empty() => return Ok(None),
+                // A WAV of unknown length is at its end; elsewhere a frame may be empty, and more follow.
+                Ok(Some(packet)) if packet.data.is_empty() => {
+                    if self.container == Container::Wav {
+                        return Ok(None);
+                    }
+                }
                 Ok(packet) => return Ok(packet),
                 // The end of the file; whether it came too early is seen by the number of
                 // samples, but in Ogg the length itself comes from the file's end.

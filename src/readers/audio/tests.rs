@@ -319,6 +319,31 @@ fn damaged_files(#[case] bytes: Vec<u8>, #[case] message: &str) {
     assert!(got.contains(message), "{got}");
 }
 
+/// A frame without a byte stands for nothing; the sound goes on behind it.
+#[test]
+fn an_empty_frame_of_matroska() {
+    let bytes = std::fs::read(here("tests/data/audio/flac.mkv")).unwrap();
+    let cluster = positions(&bytes, b"\x1f\x43\xb6\x75")[0];
+    let blocks: Vec<usize> = positions(&bytes, b"\xa3")
+        .into_iter()
+        .filter(|&at| at > cluster && bytes[at + 3..at + 5] == [0x81, 0])
+        .collect();
+    // Behind the first block: the track, the time and the flags of the next one, and nothing.
+    let at = blocks[1];
+    let empty = [&[0xa3, 0x84], &bytes[at + 3..at + 7]].concat();
+    let mut longer = [&bytes[..at], &empty, &bytes[at..]].concat();
+    // The sizes of the segment (8 bytes) and of the cluster (3 bytes) are in the last of these.
+    for size in [0x28 + 4..0x28 + 12, cluster + 4..cluster + 7] {
+        let old = longer[size.clone()].iter();
+        let new = old.fold(0u64, |n, &byte| n << 8 | u64::from(byte)) + 6;
+        let from = 8 - size.len();
+        longer[size].copy_from_slice(&new.to_be_bytes()[from..]);
+    }
+    let (_directory, path) = file("a.mkv", longer);
+    let whole_file = whole(&here("tests/data/audio/flac.mkv"));
+    assert_eq!(whole(&path), whole_file);
+}
+
 #[test]
 fn a_flac_cut_off_or_damaged() {
     let Some(path) = shared("speech/jfk.flac") else {
