@@ -319,6 +319,42 @@ fn damaged_files(#[case] bytes: Vec<u8>, #[case] message: &str) {
     assert!(got.contains(message), "{got}");
 }
 
+/// ffmpeg that was killed leaves a `fact` of 0 samples and sizes that are not known; others leave the sizes
+/// of a file without samples.
+#[test]
+fn counts_that_were_never_filled_in() {
+    let good = wav(1000, 1, &ramp(2500));
+    let unknown = [0xff; 4];
+    let mut streamed = [&b"RIFF"[..], &unknown, &good[8..36]].concat();
+    streamed.extend(b"fact\x04\0\0\0\0\0\0\0data");
+    streamed.extend(unknown);
+    streamed.extend(&good[44..]);
+    let (_directory, path) = file("a.wav", streamed);
+    assert_eq!(whole(&path), ramp(2500));
+    let later = read(&Audio, &path, &[("start", Value::Float(2.0))]).unwrap();
+    assert_eq!(samples(&later), ramp(2500)[2000..]);
+
+    let header = wav(1000, 1, &[]);
+    let (_directory, path) = file("a.wav", [&header, &good[44..]].concat());
+    let got = error(&Audio, &path, &[]);
+    assert!(
+        got.contains("no samples, but 10000 bytes follow") && got.contains("`ffmpeg -i a.wav"),
+        "{got}"
+    );
+
+    // What follows may be a chunk.
+    let mut noted = [&header[..], b"note\x04\0\0\0abcd"].concat();
+    noted[4] += 12;
+    let (_directory, path) = file("a.wav", noted);
+    assert_eq!(attempt_rows(&path), 0);
+}
+
+/// How many batches of rows a file gives.
+fn attempt_rows(path: &Path) -> usize {
+    let batches = Audio.open(&scan(&Audio, path, &[]).unwrap()).unwrap();
+    batches.map(Result::unwrap).count()
+}
+
 /// A frame without a byte stands for nothing; the sound goes on behind it.
 #[test]
 fn an_empty_frame_of_matroska() {
