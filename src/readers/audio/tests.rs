@@ -355,6 +355,23 @@ fn attempt_rows(path: &Path) -> usize {
     batches.map(Result::unwrap).count()
 }
 
+/// Said by the header's count, not after two billion samples.
+#[test]
+fn a_sound_that_fits_no_row() {
+    let mut bytes = wav(1000, 1, &ramp(100));
+    bytes[20] = 1; // whole numbers of 8 bits
+    bytes[32] = 1;
+    bytes[34] = 8;
+    bytes[4..8].copy_from_slice(&2_200_000_036u32.to_le_bytes());
+    bytes[40..44].copy_from_slice(&2_200_000_000u32.to_le_bytes());
+    let (_directory, path) = file("a.wav", bytes);
+    let got = error(&Audio, &path, &[WHOLE]);
+    assert!(
+        got.contains("a.wav: 2200000000 samples are too many for one row"),
+        "{got}"
+    );
+}
+
 /// A frame without a byte stands for nothing; the sound goes on behind it.
 #[test]
 fn an_empty_frame_of_matroska() {
