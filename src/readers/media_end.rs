@@ -52,22 +52,23 @@ fn of_movie(path: &Path) -> Result<f64, String> {
     end.ok_or_else(|| "it has neither pictures nor sound".to_owned())
 }
 
-/// A sound of so many ticks in as few samples as there can be: edit lists cut it as they cut its own.
+/// A sound of so many ticks as one sample, or two where a sample's duration cannot say them: the first is
+/// heard until the second begins. Edit lists cut them as they cut its own.
 fn whole(end: i64) -> Vec<Sample> {
-    let mut samples = Vec::new();
-    let mut composition = 0;
-    while composition < end {
-        let duration = u32::try_from(end - composition).unwrap_or(u32::MAX);
-        samples.push(Sample {
-            offset: 0,
-            size: 0,
-            composition,
-            duration,
-            is_sync: true,
-        });
-        composition += i64::from(duration);
+    if end <= 0 {
+        return vec![];
     }
-    samples
+    let duration = u32::try_from(end).unwrap_or(u32::MAX);
+    let mut starts = vec![0, end - i64::from(duration)];
+    starts.dedup();
+    let sample = |composition| Sample {
+        offset: 0,
+        size: 0,
+        composition,
+        duration,
+        is_sync: true,
+    };
+    starts.into_iter().map(sample).collect()
 }
 
 fn of_sound(path: &Path) -> Result<f64> {
@@ -106,12 +107,12 @@ mod tests {
                 assert_eq!(ends[0], ends[1], "{name}");
             }
         }
-        let parts = whole((1 << 33) + 5);
-        assert_eq!(parts.len(), 3);
-        assert_eq!(
-            parts[2].composition + i64::from(parts[2].duration),
-            (1 << 33) + 5
-        );
+        // No damaged count makes them many.
+        for end in [(1 << 33) + 5, i64::MAX] {
+            let parts = whole(end);
+            assert_eq!((parts.len(), parts[0].composition), (2, 0));
+            assert_eq!(parts[1].composition + i64::from(parts[1].duration), end);
+        }
     }
 
     #[test]
