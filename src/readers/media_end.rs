@@ -8,7 +8,7 @@ use datafusion::common::Result;
 use super::audio::options::WaveformOptions;
 use super::audio::waveform::Waveform;
 use super::format::file_error;
-use super::mp4::{Movie, is_movie};
+use super::mp4::{Movie, Sample, is_movie};
 use crate::access::scope;
 
 /// The end of a recording in seconds from its beginning: of an MP4 or MOV the moment at which
@@ -37,7 +37,10 @@ fn of_movie(path: &Path) -> Result<f64, String> {
         if !matches!(&track.handler, b"vide" | b"soun") {
             continue;
         }
-        let samples = movie.samples(track)?;
+        let samples = match &track.handler {
+            b"soun" => whole(movie.sound_end(track)?),
+            _ => movie.samples(track)?,
+        };
         let timeline = movie.timeline(track, &samples)?;
         let of_track = timeline.shown.iter().map(|s| s.end).max();
         let of_track = of_track.map(|ticks| timeline.seconds(ticks));
@@ -47,6 +50,25 @@ fn of_movie(path: &Path) -> Result<f64, String> {
         };
     }
     end.ok_or_else(|| "it has neither pictures nor sound".to_owned())
+}
+
+/// A sound of so many ticks as one sample, or two where a sample's duration cannot say them: the first is
+/// heard until the second begins. Edit lists cut them as they cut its own.
+fn whole(end: i64) -> Vec<Sample> {
+    if end <= 0 {
+        return vec![];
+    }
+    let duration = u32::try_from(end).unwrap_or(u32::MAX);
+    let mut starts = vec![0, end - i64::from(duration)];
+    starts.dedup();
+    let sample = |composition| Sample {
+        offset: 0,
+        size: 0,
+        composition,
+        duration,
+        is_sync: true,
+    };
+    starts.into_iter().map(sample).collect()
 }
 
 fn of_sound(path: &Path) -> Result<f64> {
@@ -65,6 +87,31 @@ mod tests {
         if let Some(nasa) = shared("av/nasa_13013.mp4") {
             let end = media_end(&nasa).unwrap();
             assert!((end - 13.056).abs() < 1e-3, "{end}");
+        }
+    }
+
+    /// By its counts as by its samples; of PCM too.
+    #[test]
+    fn the_end_of_a_sound_is_that_of_its_last_sample() {
+        for name in ["tone.m4a", "alac.m4a", "mp3.mp4", "pcm.mov", "two.mp4"] {
+            let movie = Movie::open(&here("tests/data/audio").join(name)).unwrap();
+            for track in movie.tracks.iter().filter(|t| &t.handler == b"soun") {
+                let samples = movie.samples(track).unwrap();
+                let last = samples.last().unwrap();
+                let end = movie.sound_end(track).unwrap();
+                assert_eq!(end, last.composition + i64::from(last.duration), "{name}");
+                let ends = [samples, whole(end)].map(|samples| {
+                    let timeline = movie.timeline(track, &samples).unwrap();
+                    timeline.shown.iter().map(|s| s.end).max()
+                });
+                assert_eq!(ends[0], ends[1], "{name}");
+            }
+        }
+        // No damaged count makes them many.
+        for end in [(1 << 33) + 5, i64::MAX] {
+            let parts = whole(end);
+            assert_eq!((parts.len(), parts[0].composition), (2, 0));
+            assert_eq!(parts[1].composition + i64::from(parts[1].duration), end);
         }
     }
 

@@ -1,6 +1,6 @@
 //! One stream's coded sound, packet by packet, from any container.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read};
 use std::ops::Range;
 use std::path::Path;
 
@@ -17,6 +17,7 @@ use symphonia::default::formats::{FlacReader, MkvReader, MpaReader, OggReader, W
 use super::super::matroska;
 use super::codec::{explain, guarded};
 use super::container::Container;
+use super::decode::remedy;
 use super::movie::Soundtrack;
 use crate::access::scope;
 
@@ -280,6 +281,14 @@ impl Stream {
                 stream.origin = first.as_ref().map_or(0, |packet| packet.pts.get());
                 stream.first = first;
             }
+            Container::Wav if stream.length == Some(0) => {
+                // Whoever wrote it may have been stopped before the counts were filled in.
+                stream.first = stream.packet()?;
+                match stream.first {
+                    Some(_) => stream.length = None,
+                    None => check_silence(path, skip)?,
+                }
+            }
             Container::Wav | Container::Flac | Container::Movie => (),
         }
         Ok(stream)
@@ -335,7 +344,12 @@ impl Stream {
             let reader = &mut self.reader;
             match guarded(|| reader.next_packet()) {
                 Ok(Some(packet)) if packet.track_id != self.track => (),
-                Ok(Some(packet)) if packet.data.is_empty() => return Ok(None),
+                // A WAV of unknown length is at its end; elsewhere a frame may be empty, and more follow.
+                Ok(Some(packet)) if packet.data.is_empty() => {
+                    if self.container == Container::Wav {
+                        return Ok(None);
+                    }
+                }
                 Ok(packet) => return Ok(packet),
                 // The end of the file; whether it came too early is seen by the number of
                 // samples, but in Ogg the length itself comes from the file's end.
@@ -354,6 +368,7 @@ impl Stream {
     }
 
     fn seek(&mut self, target: u64) -> bool {
+        self.first = None;
         // Samples before `target` that a decoder needs.
         let before = match self.container {
             Container::Wav | Container::Flac => 0,
@@ -402,6 +417,35 @@ pub fn make_reader(
         }
         other => Failure::Broken(format!("its header is damaged: {}", explain(&other))),
     })
+}
+
+/// Errors where a WAV whose header says that it has no samples goes on behind the header with something
+/// other than a chunk: those are samples that were not counted.
+fn check_silence(path: &Path, skip: u64) -> Result<(), Failure> {
+    let mut behind = make_reader(path, Container::Wav, skip)?.into_inner();
+    let start = behind.pos();
+    let mut head = Vec::new();
+    let read = behind.by_ref().take(8).read_to_end(&mut head);
+    read.map_err(|e| e.to_string())?;
+    let length = scope::open(path).and_then(|file| file.metadata());
+    let left = length
+        .map_err(|e| e.to_string())?
+        .len()
+        .saturating_sub(start);
+    let is_chunk = match head.as_slice() {
+        [id @ .., a, b, c, d] if id.len() == 4 => {
+            let size = u64::from(u32::from_le_bytes([*a, *b, *c, *d]));
+            id.iter().all(|byte| matches!(byte, b' '..=b'~')) && 8 + size <= left
+        }
+        rest => rest.is_empty(),
+    };
+    match is_chunk {
+        true => Ok(()),
+        false => Err(Failure::Broken(format!(
+            "its header says that it has no samples, but {left} bytes follow: the recording was not finished; {}",
+            remedy(path)
+        ))),
+    }
 }
 
 /// Which of `count` sound streams is meant: the wanted one, the default one, or the first.

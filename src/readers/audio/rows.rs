@@ -191,8 +191,28 @@ impl Chunks {
             let left = usize::try_from(length.saturating_sub(self.start)).unwrap_or(usize::MAX);
             return Ok(wanted.min(left));
         }
-        while self.waiting.len() < wanted && self.waveform.read(&mut self.waiting)? {}
+        // Said before a sound is held that does not fit, where its length is known.
+        if let Some(length) = self.waveform.length() {
+            let left = length.saturating_sub(self.start);
+            self.check_row(left.min(wanted as u64))?;
+        }
+        while self.waiting.len() < wanted && self.waveform.read(&mut self.waiting)? {
+            self.check_row(self.waiting.len().min(wanted) as u64)?;
+        }
         Ok(wanted.min(self.waiting.len()))
+    }
+
+    /// Errors where so many samples do not go into one row: the offsets of a List are `i32`.
+    fn check_row(&self, samples: u64) -> Result<()> {
+        match self.with_samples && i32::try_from(samples).is_err() {
+            false => Ok(()),
+            true => Err(file_error(
+                &self.path,
+                format!(
+                    "{samples} samples are too many for one row; give a chunk_duration such as 60"
+                ),
+            )),
+        }
     }
 
     /// The next rows, if there are any.
@@ -209,22 +229,22 @@ impl Chunks {
                 break;
             }
             if self.with_samples {
+                // A row alone fits.
                 if i32::try_from(samples.len() + n).is_err() {
-                    if samples.is_empty() {
-                        return Err(file_error(
-                            &self.path,
-                            format!(
-                                "{n} samples are too many for one row; give a chunk_duration such as 60"
-                            ),
-                        ));
-                    }
                     break;
                 }
-                samples.extend_from_slice(&self.waiting[..n]);
                 lengths.push(n);
             }
-            // Without samples and with a known length nothing was decoded.
-            self.waiting.drain(..n.min(self.waiting.len()));
+            if self.with_samples && samples.is_empty() && n == self.waiting.len() {
+                // The whole file in one row is not held twice.
+                samples = std::mem::take(&mut self.waiting);
+            } else {
+                // Without samples and with a known length nothing was decoded.
+                let decoded = self.waiting.drain(..n.min(self.waiting.len()));
+                if self.with_samples {
+                    samples.extend(decoded);
+                }
+            }
             times.push(seconds(self.start));
             durations.push(seconds(n as u64));
             self.start += n as u64;

@@ -319,6 +319,84 @@ fn damaged_files(#[case] bytes: Vec<u8>, #[case] message: &str) {
     assert!(got.contains(message), "{got}");
 }
 
+/// ffmpeg that was killed leaves a `fact` of 0 samples and sizes that are not known; others leave the sizes
+/// of a file without samples.
+#[test]
+fn counts_that_were_never_filled_in() {
+    let good = wav(1000, 1, &ramp(2500));
+    let unknown = [0xff; 4];
+    let mut streamed = [&b"RIFF"[..], &unknown, &good[8..36]].concat();
+    streamed.extend(b"fact\x04\0\0\0\0\0\0\0data");
+    streamed.extend(unknown);
+    streamed.extend(&good[44..]);
+    let (_directory, path) = file("a.wav", streamed);
+    assert_eq!(whole(&path), ramp(2500));
+    let later = read(&Audio, &path, &[("start", Value::Float(2.0))]).unwrap();
+    assert_eq!(samples(&later), ramp(2500)[2000..]);
+
+    let header = wav(1000, 1, &[]);
+    let (_directory, path) = file("a.wav", [&header, &good[44..]].concat());
+    let got = error(&Audio, &path, &[]);
+    assert!(
+        got.contains("no samples, but 10000 bytes follow") && got.contains("`ffmpeg -i a.wav"),
+        "{got}"
+    );
+
+    // What follows may be a chunk.
+    let mut noted = [&header[..], b"note\x04\0\0\0abcd"].concat();
+    noted[4] += 12;
+    let (_directory, path) = file("a.wav", noted);
+    assert_eq!(attempt_rows(&path), 0);
+}
+
+/// How many batches of rows a file gives.
+fn attempt_rows(path: &Path) -> usize {
+    let batches = Audio.open(&scan(&Audio, path, &[]).unwrap()).unwrap();
+    batches.map(Result::unwrap).count()
+}
+
+/// Said by the header's count, not after two billion samples.
+#[test]
+fn a_sound_that_fits_no_row() {
+    let mut bytes = wav(1000, 1, &ramp(100));
+    bytes[20] = 1; // whole numbers of 8 bits
+    bytes[32] = 1;
+    bytes[34] = 8;
+    bytes[4..8].copy_from_slice(&2_200_000_036u32.to_le_bytes());
+    bytes[40..44].copy_from_slice(&2_200_000_000u32.to_le_bytes());
+    let (_directory, path) = file("a.wav", bytes);
+    let got = error(&Audio, &path, &[WHOLE]);
+    assert!(
+        got.contains("a.wav: 2200000000 samples are too many for one row"),
+        "{got}"
+    );
+}
+
+/// A frame without a byte stands for nothing; the sound goes on behind it.
+#[test]
+fn an_empty_frame_of_matroska() {
+    let bytes = std::fs::read(here("tests/data/audio/flac.mkv")).unwrap();
+    let cluster = positions(&bytes, b"\x1f\x43\xb6\x75")[0];
+    let blocks: Vec<usize> = positions(&bytes, b"\xa3")
+        .into_iter()
+        .filter(|&at| at > cluster && bytes[at + 3..at + 5] == [0x81, 0])
+        .collect();
+    // Behind the first block: the track, the time and the flags of the next one, and nothing.
+    let at = blocks[1];
+    let empty = [&[0xa3, 0x84], &bytes[at + 3..at + 7]].concat();
+    let mut longer = [&bytes[..at], &empty, &bytes[at..]].concat();
+    // The sizes of the segment (8 bytes) and of the cluster (3 bytes) are in the last of these.
+    for size in [0x28 + 4..0x28 + 12, cluster + 4..cluster + 7] {
+        let old = longer[size.clone()].iter();
+        let new = old.fold(0u64, |n, &byte| n << 8 | u64::from(byte)) + 6;
+        let from = 8 - size.len();
+        longer[size].copy_from_slice(&new.to_be_bytes()[from..]);
+    }
+    let (_directory, path) = file("a.mkv", longer);
+    let whole_file = whole(&here("tests/data/audio/flac.mkv"));
+    assert_eq!(whole(&path), whole_file);
+}
+
 #[test]
 fn a_flac_cut_off_or_damaged() {
     let Some(path) = shared("speech/jfk.flac") else {

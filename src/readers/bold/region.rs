@@ -13,7 +13,7 @@ use crate::readers::format::file_error;
 use crate::readers::masks;
 use crate::readers::nifti::grid::Grid;
 use crate::readers::nifti::mask::{self, Mask};
-use crate::readers::nifti::volumes::{Volumes, c_order};
+use crate::readers::nifti::volumes::{Volumes, all_voxels, c_order};
 
 /// A row's voxels, on the grid on which they are read.
 #[derive(Debug, Clone)]
@@ -107,7 +107,7 @@ impl Choice {
             (MaskFile::Computed, _) => {
                 masks::epi_mask::of_file(path, &EpiMask::default())?.positions
             }
-            _ => c_order(grid.shape, |_| true),
+            _ => all_voxels(path, grid.shape)?,
         };
         let parcels = match (atlas, &self.atlas) {
             (Some(atlas), Some(file)) => {

@@ -18,7 +18,7 @@ const NS_PER_DAY: f64 = 86_400e9;
 /// A repetition time, and what to tell the user if sources disagree on it, or it cannot well be.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RepetitionTime {
-    /// Whole nanoseconds, from 1 to a day of them, so that volume · time fits an `i64`.
+    /// Whole nanoseconds, from 1 to a day of them.
     pub ns: i64,
     /// When the first volume starts, from the start of the run; within a hundred days.
     start_ns: i64,
@@ -106,7 +106,9 @@ impl RepetitionTime {
     /// The start of a volume in seconds: the product is of whole nanoseconds, never of rounded
     /// seconds, so volume 25 at 0.72 s starts at 18.0 s exactly.
     pub fn start_of(&self, volume: usize) -> f64 {
-        (self.start_ns + volume as i64 * self.ns) as f64 / 1e9
+        // Two hundred thousand volumes of a day are more than an `i64` holds.
+        let ns = i128::from(self.start_ns) + volume as i128 * i128::from(self.ns);
+        ns as f64 / 1e9
     }
 }
 
@@ -239,7 +241,12 @@ mod tests {
 
     #[test]
     fn starts_of_volumes_are_exact() {
-        for (seconds, volume, start) in [(0.72, 25, 18.0), (1.49, 1000, 1490.0), (2.0, 3, 6.0)] {
+        for (seconds, volume, start) in [
+            (0.72, 25, 18.0),
+            (1.49, 1000, 1490.0),
+            (2.0, 3, 6.0),
+            (80_000.0, 200_000, 1.6e10),
+        ] {
             let time = find("{}", Some(seconds), None).unwrap();
             assert_eq!(time.start_of(volume), start);
         }

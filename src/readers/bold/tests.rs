@@ -448,6 +448,28 @@ fn a_header_that_claims_too_much_costs_no_memory() {
     assert!(message.contains("too short"), "{message}");
 }
 
+/// Incompressible bytes could be as many voxels, by their number.
+#[test]
+fn many_voxels_are_not_listed_before_the_first_volume_is_read() {
+    let dir = here();
+    let mut image = Image::new([500, 500, 300], 1, 2.0);
+    image.code = 2;
+    let mut state = 5u32;
+    let noise = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        f64::from(state >> 24)
+    });
+    image.values = Some(noise.take(100_000).collect());
+    let path = image.write(dir.path(), "a.nii.gz");
+    let mut run = super::volume_run::VolumeRun::open(&path).unwrap();
+    let request = Request::parse(&Options::default()).unwrap();
+    let message = run.select(&request).unwrap_err().to_string();
+    assert!(
+        message.contains("a.nii.gz: the file ends early"),
+        "{message}"
+    );
+}
+
 #[test]
 fn wrong_trs_are_refused() {
     let dir = here();

@@ -141,6 +141,10 @@ impl VolumeRun {
     }
 
     fn whole(&self, request: &Request, grid: &Grid) -> Result<Option<Whole>> {
+        // Positions of all voxels are four bytes each, and few requests need them.
+        if !request.resample.bold && request.fwhm.is_none() {
+            return Ok(None);
+        }
         let header = &self.volumes.header;
         let wrong = |message| file_error(&self.path, message);
         let resampler = match request.resample.bold {
@@ -162,8 +166,7 @@ impl VolumeRun {
             smoother: smoother.transpose().map_err(wrong)?,
             buffers: [vec![], vec![0.0; grid.shape.iter().product()]],
         };
-        let needed = whole.resampler.is_some() || whole.smoother.is_some();
-        Ok(needed.then_some(whole))
+        Ok(Some(whole))
     }
 
     pub fn skip_to(&mut self, volume: usize) -> Result<()> {

@@ -39,13 +39,6 @@ pub fn read(path: &Path, array: &Array, values: &mut Vec<f32>) -> Result<(), Str
             decode(stream, encoding, bytes, values).map_err(explain)
         }
         Storage::ZlibBase64 => {
-            let stored = array.data.end - array.data.start;
-            if stored.saturating_mul(MAX_COMPRESSION) < bytes {
-                return Err(format!(
-                    "it claims {} numbers, more than its text of {stored} bytes can hold",
-                    array.numbers()
-                ));
-            }
             let stream = base64(path, array).map_err(|e| e.to_string())?;
             decode(ZlibDecoder::new(stream), encoding, bytes, values).map_err(explain)
         }
@@ -56,6 +49,36 @@ pub fn read(path: &Path, array: &Array, values: &mut Vec<f32>) -> Result<(), Str
             let stream = stream.map_err(|e| named(e.to_string()))?;
             decode(stream, encoding, bytes, values).map_err(|e| named(explain(e)))
         }
+    }
+}
+
+/// Errors where there cannot be as many numbers as the array claims, by the length of what has them; for who
+/// makes room for them before they are read.
+pub fn check_room(path: &Path, array: &Array) -> Result<(), String> {
+    let stored = array.data.end - array.data.start;
+    let width = array.encoding.width() as u64;
+    let (most, what) = match &array.storage {
+        // A digit and what parts it from the next one.
+        Storage::Ascii => (stored.div_ceil(2), "its text".to_owned()),
+        Storage::Base64 => (stored * 3 / 4 / width, "its text".to_owned()),
+        Storage::ZlibBase64 => {
+            let bytes = stored.saturating_mul(MAX_COMPRESSION);
+            (bytes / width, "its text".to_owned())
+        }
+        Storage::External { name, offset } => {
+            let file = path.with_file_name(name);
+            let what = format!("its external file {}", file.display());
+            let length = scope::open(&file).and_then(|file| file.metadata());
+            let length = length.map_err(|e| format!("{what}: {e}"))?.len();
+            (length.saturating_sub(*offset) / width, what)
+        }
+    };
+    match array.numbers() as u64 <= most {
+        true => Ok(()),
+        false => Err(format!(
+            "it has fewer numbers than its dimensions say: {}, where {what} can hold {most}",
+            array.numbers()
+        )),
     }
 }
 

@@ -119,6 +119,8 @@ impl GiftiSeries {
                     self.length
                 ));
             }
+            data::check_room(&self.path, &array)
+                .map_err(|message| format!("data array {}: {message}", arrays.len() + 1))?;
             array.metadata = vec![];
             arrays.push(array);
         }

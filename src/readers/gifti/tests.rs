@@ -244,6 +244,37 @@ fn a_short_external_file_is_noticed() {
     );
 }
 
+/// A row's room is made before its numbers are read, but not for numbers that cannot be there.
+#[test]
+fn numbers_that_cannot_be_there_are_noticed_by_the_index() {
+    for (encoding, data) in [
+        ("ASCII", "1 2"),
+        ("Base64Binary", "AACAPwAAAEA="),
+        ("GZipBase64Binary", "eJxjYGiwBwABBAC/"),
+        ("ExternalFileBinary\" ExternalFileName=\"a.func.gii", ""),
+    ] {
+        let array = |count: usize| {
+            format!(
+                "<GIFTI NumberOfDataArrays=\"1\"><DataArray Intent=\"NIFTI_INTENT_TIME_SERIES\" \
+                 DataType=\"NIFTI_TYPE_FLOAT32\" Dimensionality=\"1\" Dim0=\"{count}\" \
+                 Encoding=\"{encoding}\"><Data>{data}</Data></DataArray></GIFTI>"
+            )
+        };
+        let (_directory, path) = testing::file("a.func.gii", array(2_147_483_647));
+        let message = GiftiSeries::open(&path)
+            .unwrap()
+            .index()
+            .unwrap_err()
+            .to_string();
+        assert!(
+            message.contains("data array 1: it has fewer numbers") && message.contains("can hold"),
+            "{message}"
+        );
+        let (_directory, path) = testing::file("a.func.gii", array(2));
+        GiftiSeries::open(&path).unwrap().index().unwrap();
+    }
+}
+
 #[test]
 fn bombs_and_depth_are_harmless() {
     let bomb = "<!DOCTYPE GIFTI [<!ENTITY a \"aaaaaaaaaa\"><!ENTITY b \"&a;&a;&a;&a;\">]>\

@@ -105,7 +105,6 @@ fn of_track(movie: &Movie, track: &Track) -> Result<Stream, String> {
         is_default: track.enabled,
         ..Stream::default()
     };
-    let samples = movie.samples(track)?;
     let description = &track.description;
     let number = |at: usize| match description.get(at..at + 2) {
         Some(&[high, low]) => i32::from(u16::from_be_bytes([high, low])),
@@ -113,9 +112,7 @@ fn of_track(movie: &Movie, track: &Track) -> Result<Stream, String> {
     };
     let positive = |n: i32| (n > 0).then_some(n);
     if stream.kind == "audio" {
-        let end = samples.last().map_or(0, |last| {
-            last.composition.saturating_add(i64::from(last.duration))
-        });
+        let end = movie.sound_end(track)?;
         // An edit list that plays parts in another order is for those who decode it.
         let ticks = track.timescale;
         if let Ok((silence, heard)) = heard(&track.edits, (end, ticks), movie.timescale, ticks) {
@@ -130,6 +127,7 @@ fn of_track(movie: &Movie, track: &Track) -> Result<Stream, String> {
         stream.channels = configured.channels.or(stream.channels);
         return Ok(stream);
     }
+    let samples = movie.samples(track)?;
     if let Ok(timeline) = movie.timeline(track, &samples)
         && let (Some(first), Some(last)) = (timeline.shown.first(), timeline.shown.last())
     {

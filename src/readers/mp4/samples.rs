@@ -19,7 +19,44 @@ pub struct Sample {
     pub is_sync: bool,
 }
 
+/// Samples of one size, without a table that grows with them, that are listed.
+const MOST_OF_ONE_SIZE: usize = 1 << 24;
+
 impl Movie {
+    /// Where the last sample of a sound track ends, in ticks of the track before edit lists; 0 without any.
+    /// The samples, which of PCM are as many as are heard, are not listed.
+    pub fn sound_end(&self, track: &Track) -> Result<i64, String> {
+        let stbl = boxes(&track.tables)?;
+        let count = u64::from(u32_at(require(&stbl, b"stsz")?, 8)?);
+        let mut left = count;
+        let mut end = 0i128;
+        for entry in table(require(&stbl, b"stts")?, 8)? {
+            let n = left.min(u64::from(be32(entry)));
+            end += i128::from(n) * i128::from(be32(&entry[4..]));
+            left -= n;
+        }
+        if left > 0 {
+            return Err(damaged("stts is too short"));
+        }
+        let mut shift = 0;
+        if count > 0
+            && let Some(ctts) = find(&stbl, b"ctts")
+        {
+            let mut before = count - 1;
+            let holds_last = |entry: &&[u8]| {
+                let n = u64::from(be32(entry));
+                let is_in = before < n;
+                before = before.saturating_sub(n);
+                is_in
+            };
+            let last = table(ctts, 8)?.find(holds_last);
+            let last = last.ok_or_else(|| damaged("ctts is too short"))?;
+            // Signed in practice, as in `samples`.
+            shift = be32(&last[4..]) as i32;
+        }
+        i64::try_from(end + i128::from(shift)).map_err(|_| damaged("a time is out of range"))
+    }
+
     /// Every sample of a track, in order of decoding.
     pub fn samples(&self, track: &Track) -> Result<Vec<Sample>, String> {
         let stbl = boxes(&track.tables)?;
@@ -30,6 +67,12 @@ impl Movie {
         if count as u64 * u64::from(constant) > self.length {
             return Err(damaged(
                 "a track claims more samples than the file can hold",
+            ));
+        }
+        // PCM has an entry for each sample of the sound; nothing that is decoded here has as many.
+        if constant > 0 && count > MOST_OF_ONE_SIZE {
+            return Err(format!(
+                "a track has {count} samples of {constant} bytes, more than are read one by one"
             ));
         }
         let sizes = match constant {

@@ -33,21 +33,29 @@ impl Mask {
                 format!("a mask must be 3-D, this image has {volumes} volumes"),
             ));
         }
-        let in_file: Vec<u32> = (0..file.header.voxels() as u32).collect();
-        let mut values = vec![];
-        file.read(&in_file, &mut values)?;
-
-        let is_nan = values.iter().filter(|v| v.is_nan()).count();
+        let encoding = file.header.encoding;
+        let (mut is_nan, mut value_inside, mut other) = (0, None, None);
+        // Nothing as large as the header claims is allocated before the file has shown to hold it.
+        let raw = file.read_raw()?;
+        let mut is_inside = Vec::with_capacity(raw.len() / encoding.width());
+        encoding.for_each(raw, |_, value: f32| {
+            is_inside.push(value != 0.0);
+            if value.is_nan() {
+                is_nan += 1;
+            } else if value != 0.0 && *value_inside.get_or_insert(value) != value {
+                other.get_or_insert(value);
+            }
+        });
         if is_nan > 0 {
             return Err(file_error(
                 path,
                 format!("a mask cannot hold NaN, this one has {is_nan}; make them 0"),
             ));
         }
-        let Some(inside) = values.iter().copied().find(|&v| v != 0.0) else {
+        let Some(inside) = value_inside else {
             return Err(file_error(path, "an empty mask: every voxel is 0"));
         };
-        if let Some(other) = values.iter().find(|&&v| v != 0.0 && v != inside) {
+        if let Some(other) = other {
             return Err(file_error(
                 path,
                 format!(
@@ -59,7 +67,7 @@ impl Mask {
         Ok(Mask {
             path: path.to_owned(),
             grid: Grid::of(&file.header),
-            voxels: c_order(shape, |position| values[position] != 0.0),
+            voxels: c_order(shape, |position| is_inside[position]),
         })
     }
 

@@ -306,6 +306,20 @@ pub fn explain(path: &Path, e: &io::Error) -> String {
     }
 }
 
+/// A volume has its voxels counted and no more up to this number; a brain at 0.5 mm has 30 million.
+const MANY_VOXELS: usize = 1 << 26;
+
+/// Positions of all voxels of a volume of the image at `path`, as [`c_order`] lists them.
+///
+/// Errors where they are many, and the first volume does not hold what it claims: a compressed
+/// file of 2 MB may say that it has 8 GB of positions.
+pub fn all_voxels(path: &Path, shape: [usize; 3]) -> Result<Vec<u32>> {
+    if shape.iter().product::<usize>() > MANY_VOXELS {
+        Volumes::open(path)?.read_raw()?;
+    }
+    Ok(c_order(shape, |_| true))
+}
+
 /// Positions in the file (x fastest) of the voxels that `keep` takes, listed in C order
 /// (z fastest), as NumPy and nilearn flatten volumes.
 pub fn c_order(shape: [usize; 3], keep: impl Fn(usize) -> bool) -> Vec<u32> {

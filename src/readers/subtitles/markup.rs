@@ -22,13 +22,18 @@ pub fn webvtt(text: &str) -> String {
     plain(&resolved(&without(text, '<', '>', |_| true)))
 }
 
+/// No reference is longer; one that is looked for further would take time for each `&` of a long text.
+const MAX_REFERENCE: usize = 16;
+
 /// Character references as in HTML become characters.
 fn resolved(text: &str) -> String {
     let mut rest = text;
     let mut out = String::with_capacity(rest.len());
     while let Some((before, tail)) = rest.split_once('&') {
         out.push_str(before);
-        let reference = tail.split_once(';');
+        let near = tail.bytes().take(MAX_REFERENCE);
+        let end = near.into_iter().position(|byte| byte == b';');
+        let reference = end.map(|end| (&tail[..end], &tail[end + 1..]));
         match reference.and_then(|(name, after)| Some((resolve(name)?, after))) {
             Some((character, after)) => {
                 out.push(character);
@@ -104,6 +109,12 @@ mod tests {
             subrip("{\\k50}Tom &amp; {\\k20}I&#39;m AT&T"),
             "Tom & I'm AT&T"
         );
+        assert_eq!(
+            subrip("&amp and then; &#x0010FFFF;"),
+            "&amp and then; \u{10FFFF}"
+        );
+        let many = "&".repeat(1 << 20);
+        assert_eq!(subrip(&many), many);
         assert_eq!(subrip("  two \u{A0} spaces  "), "two spaces");
     }
 

@@ -193,6 +193,10 @@ fn bad_files() {
         ("1\n".into(), ["line 2", "the times of a cue"]),
         ("WEBVTT\n\nid\nx\n".into(), ["line 4", "the times of a cue"]),
         ("x".repeat(2 << 20), ["line 1", "longer than a megabyte"]),
+        (
+            format!("{good}{0}\n{0}\n{0}\n", "x".repeat(400_000)),
+            ["line 5", "the text of the cue is longer"],
+        ),
     ] {
         let content: String = content;
         let (_dir, path) = file("bad.srt", &content);

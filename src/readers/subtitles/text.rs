@@ -23,6 +23,9 @@ pub struct Cues<R> {
 /// No subtitle has a line as long as this; a file that does is something else.
 const MAX_LINE: u64 = 1 << 20;
 
+/// Nor as many bytes on the screen.
+const MAX_TEXT: usize = 1 << 20;
+
 impl<R: Read> Cues<R> {
     pub fn new(lines: BufReader<R>, syntax: Syntax) -> Self {
         Self {
@@ -77,6 +80,11 @@ impl<R: Read> Cues<R> {
                 return Err(self.error(
                     "a cue begins within the text of another; put an empty \
                      line between them",
+                ));
+            }
+            if text.len() + line.len() > MAX_TEXT {
+                return Err(self.error(
+                    "the text of the cue is longer than a megabyte; these are no subtitles",
                 ));
             }
             text.push_str(&line);

@@ -37,12 +37,7 @@ impl Rows {
         match (self.fps, shown.last()) {
             (None, _) => shown.len(),
             (Some(_), None) => 0,
-            (Some((frames, seconds)), Some(last)) => {
-                // Every k with k·seconds/frames < end.
-                let per_row = i128::from(*ticks_per_second) * seconds;
-                let rows = (i128::from(last.end) * frames + per_row - 1) / per_row;
-                usize::try_from(rows.max(0)).unwrap_or(usize::MAX)
-            }
+            (Some(fps), Some(last)) => rows_before(last.end, fps, *ticks_per_second),
         }
     }
 
@@ -53,10 +48,23 @@ impl Rows {
         }
     }
 
-    /// The samples of some rows, each named once where it stands in several in a row.
+    /// The samples of some rows, each named once where it stands in several in a row. It takes a step for a
+    /// sample, not for a row: a picture may stand for a hundred years.
     pub fn samples(&mut self, rows: Range<usize>) -> Vec<usize> {
         let at = self.at;
-        let mut samples: Vec<usize> = rows.map(|row| self.sample(row)).collect();
+        let mut samples = Vec::new();
+        let mut row = rows.start;
+        while row < rows.end {
+            samples.push(self.sample(row));
+            row = match (self.fps, self.timeline.shown.get(self.at + 1)) {
+                (None, _) => row + 1,
+                (Some(_), None) => rows.end,
+                (Some(fps), Some(next)) => {
+                    // The first row at which the next one is reached; it is not at this one.
+                    rows_before(next.start, fps, self.timeline.ticks_per_second).max(row + 1)
+                }
+            };
+        }
         samples.dedup();
         self.at = at;
         samples
@@ -80,6 +88,13 @@ impl Rows {
         }
         shown[self.at].sample
     }
+}
+
+/// How many rows come before a time stamp: every k with k·seconds/frames < stamp.
+fn rows_before(stamp: i64, (frames, seconds): (i128, i128), ticks_per_second: i64) -> usize {
+    let per_row = i128::from(ticks_per_second) * seconds;
+    let rows = (i128::from(stamp) * frames + per_row - 1) / per_row;
+    usize::try_from(rows.max(0)).unwrap_or(usize::MAX)
 }
 
 /// The first of `count` rows for which `holds`, which then holds for all after it.

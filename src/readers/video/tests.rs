@@ -414,6 +414,24 @@ fn frame_rates_are_the_simplest_fractions() {
     assert_eq!(fraction(1000.0), (1000, 1));
 }
 
+/// A damaged film may show a picture for a hundred years: 10¹¹ rows, and two samples.
+#[test]
+fn a_picture_that_stands_for_ever_is_named_once() {
+    let shown = [(0, 0, 1), (1, 1, 1 << 32)];
+    let timeline = Timeline {
+        ticks_per_second: 1,
+        shown: shown
+            .map(|(sample, start, end)| super::super::mp4::Shown { sample, start, end })
+            .to_vec(),
+    };
+    let mut rows = Rows::new(timeline, Some((25, 1)));
+    let count = rows.count();
+    assert_eq!(count, 25 << 32);
+    assert_eq!(rows.samples(0..count), [0, 1]);
+    assert_eq!(rows.samples(0..25), [0]);
+    assert_eq!(rows.samples(25..count), [1]);
+}
+
 proptest! {
     #[test]
     fn fractions_are_exact(x in 0.001f64..1000.0) {
@@ -438,12 +456,19 @@ proptest! {
         let mut rows = Rows::new(timeline, Some((frames, seconds)));
         // All in units of 1/(90·frames) s.
         let count = rows.count();
+        let within = count / 3..count - count / 5;
+        let mut ahead = rows.samples(within.clone());
         prop_assert!((count as i128 - 1) * seconds * 90 < start as i128 * frames);
         prop_assert!(count as i128 * seconds * 90 >= start as i128 * frames);
         for row in 0..count {
             let now = row as i128 * seconds * 90;
             let want = shown.iter().rposition(|s| s.start as i128 * frames <= now).unwrap_or(0);
             prop_assert_eq!(rows.sample(row), want);
+            if within.contains(&row) && ahead.first() != Some(&want) {
+                ahead.remove(0);
+                prop_assert_eq!(ahead.first(), Some(&want));
+            }
         }
+        prop_assert!(ahead.len() <= 1);
     }
 }

@@ -12,7 +12,7 @@ use super::series::Series;
 use super::{Masks, open};
 use crate::readers::format::{FileScan, file_error, record_batch};
 use crate::readers::nifti::grid::Grid;
-use crate::readers::nifti::volumes::c_order;
+use crate::readers::nifti::volumes::all_voxels;
 use crate::readers::values::Encoding;
 use crate::readers::vectors::vectors;
 
@@ -49,7 +49,7 @@ impl Rows {
         let mut masks = Masks::default();
         let mut voxels = match masks.of(&scan.path, header, &scan.options)? {
             Some(voxels) => voxels.to_vec(),
-            None => c_order(header.shape, |_| true),
+            None => all_voxels(&scan.path, header.shape)?,
         };
         voxels.truncate(scan.limit.unwrap_or(usize::MAX));
         let has = |name| scan.schema.column_with_name(name).is_some();

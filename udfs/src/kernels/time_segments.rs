@@ -25,7 +25,7 @@ pub struct Matched {
 /// Features are z-scored per subject over all TRs (divisor n; a constant one becomes 0). Segments
 /// begin at every TR. Two segments are as alike as their values over TRs and features
 /// correlate; of the others' segments those that overlap the true one do not stand for
-/// choice. A segment without variance is not matched.
+/// choice. A segment without variance is not matched, and none is matched with it.
 ///
 /// # Errors
 /// When there are fewer than two subjects, or no segments to choose from.
@@ -110,6 +110,9 @@ fn matched(own: &Mat<f64>, others: &Mat<f64>, starts: &[Start], window: usize) -
                 continue;
             }
             choices += 1;
+            if other.deviation == 0.0 {
+                continue;
+            }
             let product: f64 = (0..window)
                 .map(|k| products[(other_start.tr + k, start.tr + k)])
                 .sum();
@@ -129,9 +132,12 @@ fn matched(own: &Mat<f64>, others: &Mat<f64>, starts: &[Start], window: usize) -
     }
 }
 
+/// What is smaller than this part of the values is no variance: a constant's mean is not exactly it.
+const ROUNDING: f64 = 1e-12;
+
 struct Moments {
     mean: f64,
-    /// Square root of the sum of squares around the mean.
+    /// Square root of the sum of squares around the mean; 0 where that is only rounding.
     deviation: f64,
 }
 
@@ -142,9 +148,12 @@ fn moments(series: &Mat<f64>, starts: &[Start], window: usize) -> Vec<Moments> {
         let values = || segment.col_iter().flat_map(|column| column.iter());
         let mean = values().sum::<f64>() / n;
         let squares: f64 = values().map(|v| (v - mean) * (v - mean)).sum();
+        let all: f64 = values().map(|v| v * v).sum();
+        let deviation = squares.sqrt();
+        let is_flat = deviation <= ROUNDING * all.sqrt();
         Moments {
             mean,
-            deviation: squares.sqrt(),
+            deviation: if is_flat { 0.0 } else { deviation },
         }
     };
     starts.iter().map(of).collect()
@@ -194,6 +203,27 @@ mod tests {
         let subjects = [subject(40, 0.0, 1), subject(40, 0.1, 2)];
         let got = match_segments(&subjects, &[0..20, 20..24, 24..40], 5).unwrap();
         assert_eq!(got[0].segments, 16 + 12);
+    }
+
+    /// Of one feature, where a flat segment's likeness would be rounding over 0.
+    #[test]
+    fn flat_segments_of_the_others_are_not_chosen() {
+        let mut random = crate::kernels::mt19937::Mt19937::new(4);
+        let own = Mat::from_fn(60, 1, |_, _| random.next_f64());
+        let flat = |value: f64| {
+            Mat::from_fn(60, 1, |tr, _| match tr {
+                30..50 => value,
+                _ => own[(tr, 0)],
+            })
+        };
+        for value in [0.1, 0.3, 0.7] {
+            let subjects = [own.clone(), flat(value)];
+            let got = match_segments(&subjects, std::slice::from_ref(&(0..60)), 5).unwrap();
+            // Those from 0 to 25 and from 50 to 55 hold none of the flat part.
+            assert!(got[0].accuracy >= 32.0 / 56.0 - 1e-9, "{value}: {got:?}");
+            // Those from 30 to 45 are flat.
+            assert!(got[1].accuracy <= 40.0 / 56.0 + 1e-9, "{value}: {got:?}");
+        }
     }
 
     #[test]
