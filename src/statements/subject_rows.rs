@@ -260,7 +260,13 @@ impl<T: Float> Gathering<T> {
         }
         let rows = expected.iter().map(|place| place.time.row());
         let times = self.converter.convert_rows(rows)?;
-        let schema = Arc::new(Schema::new(self.columns.time_fields()));
+        // A dictionary, such as a column of a partitioned folder, comes back as its values.
+        let fields = self.columns.time_fields().into_iter().zip(&times);
+        let field = |(field, column): (FieldRef, &ArrayRef)| {
+            let field = Field::clone(&field);
+            field.with_data_type(column.data_type().clone())
+        };
+        let schema = Arc::new(Schema::new(fields.map(field).collect::<Vec<_>>()));
         let width = self.width.unwrap_or(0);
         Ok(SubjectRows {
             names: subjects.keys().cloned().collect(),
