@@ -36,3 +36,4 @@ pub mod session;
 pub mod statements;
 mod volatile_filters;
 pub mod writers;
+mod yielding;

@@ -28,6 +28,7 @@ use crate::memory::Share;
 use crate::models::Models;
 use crate::planner::VoxqlPlanner;
 use crate::statements::{self, Kind, Statement, copy_to};
+use crate::yielding::YieldingJoins;
 use crate::{align, asof, bounded, catalog, ddl, models, readers, writers};
 
 /// The catalog and schema in which all tables are.
@@ -130,7 +131,8 @@ impl Session {
             .with_default_features()
             .with_query_planner(Arc::new(VoxqlPlanner));
         let indexes = Arc::new(Indexes::new(Arc::clone(&database)));
-        let builder = index::rule::install(asof::install(builder), &indexes);
+        let builder = index::rule::install(asof::install(builder), &indexes)
+            .with_physical_optimizer_rule(Arc::new(YieldingJoins));
         let registered = Arc::<MemorySchemaProvider>::default();
         let context = catalog::context(
             builder,

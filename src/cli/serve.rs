@@ -105,6 +105,9 @@ impl Serve {
     }
 }
 
+/// Threads of all queries, unless one query has as many.
+const MOST_THREADS: usize = 512;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum LogFormat {
     Text,
@@ -130,7 +133,12 @@ pub fn run(serve: &Serve) -> Result<(), Stop> {
     logger::install(&MultiProgress::new());
     log(serve.log_format);
     let threads = serve.threads.map(usize::from);
-    let workers = workers(threads)?;
+    // As many as all queries keep busy at once, and one query's more: one that gives no thread back for a while
+    // takes none from others, as the machine shares its cores among threads.
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    let of_one = threads.unwrap_or_else(cores);
+    let of_all = of_one * (usize::from(serve.max_queries) + 1);
+    let workers = workers(Some(of_all.min(MOST_THREADS.max(2 * of_one))))?;
     // Apart from the queries' threads: clients are heard while kernels keep those busy.
     let front = Builder::new_multi_thread()
         .worker_threads(2)

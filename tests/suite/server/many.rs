@@ -130,3 +130,20 @@ async fn many_clients_at_once() {
     );
     until_idle(&session).await;
 }
+
+/// One row of a leaf is three million of the join.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_join_of_many_rows_lets_others_run_and_ends_with_its_client() {
+    let (session, address) = serve(&on_a_free_port()).await;
+    let mut heavy = connect(address).await;
+    let mut light = connect(address).await;
+    let join = "SELECT sum(sin(a.value * b.value)) FROM generate_series(1, 3000000) a, generate_series(1, 1000000) b";
+    let info = heavy.execute(join.to_string(), None).await.unwrap();
+    let stream = heavy.do_get(ticket(&info)).await.unwrap();
+    // Until it is in the midst of it.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let answer = tokio::time::timeout(Duration::from_secs(10), number(&mut light, "SELECT 1"));
+    assert_eq!(answer.await.unwrap(), 1);
+    drop(stream);
+    until_idle(&session).await;
+}
