@@ -270,8 +270,7 @@ impl Service {
     ) -> Result<(), Status> {
         let prepared = self.prepared.get(user, number(handle)?)?;
         let values = self.workers.run(values(stream)).await?;
-        let pool = self.session_of(user)?.context().runtime_env();
-        let memory = MemoryConsumer::new("parameters").register(&pool.memory_pool);
+        let memory = MemoryConsumer::new("parameters").register(&self.shares.of(user));
         let kept = memory.try_grow(values.get_array_memory_size());
         kept.map_err(|error| status(&error))?;
         prepared.set_values(values, memory);

@@ -31,8 +31,8 @@ fn resolved(text: &str) -> String {
     let mut out = String::with_capacity(rest.len());
     while let Some((before, tail)) = rest.split_once('&') {
         out.push_str(before);
-        let near = tail.bytes().take(MAX_REFERENCE);
-        let end = near.into_iter().position(|byte| byte == b';');
+        let mut near = tail.bytes().take(MAX_REFERENCE);
+        let end = near.position(|byte| byte == b';');
         let reference = end.map(|end| (&tail[..end], &tail[end + 1..]));
         match reference.and_then(|(name, after)| Some((resolve(name)?, after))) {
             Some((character, after)) => {
